@@ -1,0 +1,138 @@
+package contract
+
+import (
+	"slices"
+	"time"
+)
+
+// flowLeaseTTL is how long a lease outlives the last heartbeat of its owner at most.
+const flowLeaseTTL = 2 * time.Second
+
+// Permissions are the subjects that a service's NATS user may use. Everything else
+// is denied.
+type Permissions struct {
+	Publish   []string
+	Subscribe []string
+	// Responses allows answering requests on the reply subject they came with.
+	Responses bool
+}
+
+// Rights selects how much of the JetStream API a service's user gets.
+type Rights int
+
+const (
+	// Production: streams and durables exist already; the user can use them only.
+	Production Rights = iota
+	// Development: the user may also create the streams, buckets and durables that
+	// its descriptor names.
+	Development
+)
+
+// Permissions derives what the service's user may do. It never contains a
+// wildcard over the JetStream API, a stream that the descriptor does not name, or
+// another service's inbox.
+func (s Service) Permissions(rights Rights) Permissions {
+	p := &grant{rights: rights}
+	p.sub(InboxPrefix(s.Name) + ".>")
+	p.pub("$JS.API.INFO")
+	if len(s.Serves) > 0 {
+		p.sub("svc."+s.Name+".>", "$SRV.*", "$SRV.*."+s.Name, "$SRV.*."+s.Name+".*")
+	}
+	for _, m := range s.Calls {
+		p.pub(m.Subject())
+	}
+	for _, e := range s.Appends {
+		p.pub(e.Filter())
+		p.stream(e.Stream)
+		p.load(e.Stream)
+	}
+	for _, c := range s.Consumes {
+		p.durable(c.Events.Stream, c.Durable, c.Events.Filter())
+		p.pub(DeadLetter(c.Events.Stream, c.Durable))
+		p.stream(DLQStream)
+	}
+	for _, e := range s.Views {
+		p.pub("$JS.API.STREAM.INFO."+e.Stream, "$JS.FC."+e.Stream+".>")
+		p.durable(e.Stream, "*", e.Filter())
+		p.pub("$JS.API.CONSUMER.DELETE." + e.Stream + ".*")
+	}
+	for _, b := range s.Books {
+		p.bucket(b, ">")
+	}
+	if len(s.Flows) > 0 {
+		p.flows(s.Name)
+	}
+	for _, other := range s.Starts {
+		p.pub("flow."+other+".in.>", "$JS.API.STREAM.INFO."+FlowStream)
+		p.load(FlowStream)
+	}
+	return Permissions{Publish: p.unique(p.publish), Subscribe: p.unique(p.subscribe), Responses: len(s.Serves) > 0}
+}
+
+type grant struct {
+	rights             Rights
+	publish, subscribe []string
+}
+
+func (g *grant) pub(subjects ...string) { g.publish = append(g.publish, subjects...) }
+func (g *grant) sub(subjects ...string) { g.subscribe = append(g.subscribe, subjects...) }
+
+func (g *grant) unique(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// stream allows looking at a stream and, in development, making it.
+func (g *grant) stream(name string) {
+	g.pub("$JS.API.STREAM.INFO." + name)
+	if g.rights == Development {
+		g.pub("$JS.API.STREAM.CREATE."+name, "$JS.API.STREAM.UPDATE."+name)
+	}
+}
+
+// load allows reading single messages of a stream.
+func (g *grant) load(stream string) {
+	g.pub("$JS.API.DIRECT.GET."+stream, "$JS.API.DIRECT.GET."+stream+".>", "$JS.API.STREAM.MSG.GET."+stream)
+}
+
+// durable allows pulling from one consumer and acknowledging in both ack formats.
+func (g *grant) durable(stream, name, filter string) {
+	g.pub(
+		"$JS.API.STREAM.INFO."+stream,
+		"$JS.API.CONSUMER.INFO."+stream+"."+name,
+		"$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name,
+		"$JS.ACK."+stream+"."+name+".>", "$JS.ACK.*.*."+stream+"."+name+".>",
+	)
+	if g.rights == Development || name == "*" {
+		g.pub("$JS.API.CONSUMER.CREATE." + stream + "." + name + "." + filter)
+	}
+}
+
+// bucket allows reading, writing and watching the keys of a bucket under prefix.
+func (g *grant) bucket(name, keys string) {
+	g.stream("KV_" + name)
+	g.load("KV_" + name)
+	g.pub("$KV."+name+"."+keys,
+		"$JS.API.CONSUMER.CREATE.KV_"+name+".*.$KV."+name+"."+keys,
+		"$JS.API.CONSUMER.INFO.KV_"+name+".*",
+		"$JS.API.CONSUMER.DELETE.KV_"+name+".*", "$JS.FC.KV_"+name+".>")
+}
+
+// flows allows running and starting the service's own flows.
+func (g *grant) flows(service string) {
+	g.pub("flow."+service+".>", DeadLetter(FlowStream, "*"), InboxPrefix(service)+".>", "_INBOX.>")
+	g.stream(FlowStream)
+	g.load(FlowStream)
+	g.stream(DLQStream)
+	g.pub(
+		"$JS.API.CONSUMER.INFO."+FlowStream+".*",
+		"$JS.API.CONSUMER.MSG.NEXT."+FlowStream+".*",
+		"$JS.API.CONSUMER.RESET."+FlowStream+".*",
+		"$JS.API.CONSUMER.UNPIN."+FlowStream+".*",
+		"$JS.API.CONSUMER.DELETE."+FlowStream+".*",
+		"$JS.ACK."+FlowStream+".>", "$JS.ACK.*.*."+FlowStream+".>",
+		"$JS.API.CONSUMER.CREATE."+FlowStream+".*.flow."+service+".in.*.>",
+		"$JS.API.CONSUMER.CREATE."+FlowStream+".*.flow."+service+".log.>",
+	)
+	g.bucket(FlowLeaseKV, service+".>")
+}

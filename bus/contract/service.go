@@ -1,0 +1,84 @@
+package contract
+
+import (
+	"slices"
+)
+
+// Service is everything a service says about itself. Permissions, streams,
+// consumers, $SRV metadata and the catalogue are derived from it.
+type Service struct {
+	Name     string        // token, such as "orders"
+	Version  string        // semantic version of the contract, such as "1.0.0"
+	Doc      string        // one sentence
+	Serves   []MethodInfo  // methods it answers
+	Calls    []MethodInfo  // methods of other services it calls
+	Appends  []EventsInfo  // entities it owns: it alone appends to them
+	Consumes []Consumption // durable consumers
+	Views    []EventsInfo  // entities that it folds into memory, one consumer per instance
+	Flows    []FlowInfo    // flows it runs
+	Starts   []string      // other services whose flows it starts
+	Books    []string      // key-value buckets that it alone writes
+	Settings []Setting     // live settings, keys <service>.<name>
+}
+
+// Consumption is one durable consumer.
+type Consumption struct {
+	Durable string     // unique in its stream, such as "orders-checkout"
+	Events  EventsInfo // what it reads
+}
+
+// FlowInfo names a flow and the version that new instances run.
+type FlowInfo struct {
+	Name    string
+	Version int
+	Doc     string
+}
+
+// Setting describes one live setting.
+type Setting struct {
+	Name    string // without the service, such as "transit"
+	Default string
+	Doc     string
+}
+
+// Streams returns every stream and bucket that the services need together, sorted
+// by name: one event stream per owning service, FLOW when a service has flows, DLQ
+// when one consumes, and each book.
+func Streams(services ...Service) []StreamSpec {
+	byName := map[string]StreamSpec{}
+	for _, s := range services {
+		for _, e := range s.Appends {
+			spec := byName[e.Stream]
+			spec.Name, spec.DiscardNew, spec.DenyDelete = e.Stream, true, true
+			if !slices.Contains(spec.Subjects, e.Filter()) {
+				spec.Subjects = append(spec.Subjects, e.Filter())
+				slices.Sort(spec.Subjects)
+			}
+			byName[e.Stream] = spec
+		}
+		for _, b := range s.Books {
+			byName["KV_"+b] = StreamSpec{Name: b, KV: true, History: 1}
+		}
+		if len(s.Flows) > 0 {
+			byName[FlowStream] = StreamSpec{
+				Name: FlowStream, Schedules: true,
+				Subjects: []string{"flow.*.in.>", "flow.*.log.>", "flow.*.timer.>"},
+			}
+			byName["KV_"+FlowLeaseKV] = StreamSpec{Name: FlowLeaseKV, KV: true, History: 1, MarkerTTL: flowLeaseTTL}
+		}
+		if len(s.Consumes) > 0 || len(s.Flows) > 0 {
+			byName[DLQStream] = StreamSpec{Name: DLQStream, Subjects: []string{"dlq.>"}}
+		}
+	}
+	specs := make([]StreamSpec, 0, len(byName))
+	for _, spec := range byName {
+		specs = append(specs, spec)
+	}
+	slices.SortFunc(specs, func(a, b StreamSpec) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return specs
+}
