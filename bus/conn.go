@@ -1,0 +1,226 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+)
+
+// DefaultURL is where Dial looks when Config.URL is empty.
+const DefaultURL = nats.DefaultURL
+
+// Config says where and as whom to connect. Only Service is required.
+type Config struct {
+	URL       string               // comma-separated server addresses; "" means DefaultURL
+	Service   string               // names the connection and its inbox prefix; a valid id
+	User      string               // with Password: a user of the server
+	Password  string               //
+	Creds     string               // path of a credentials file (JWT and seed), instead of a user
+	Telemetry *telemetry.Telemetry // nil discards everything
+	Options   []nats.Option        // applied last
+}
+
+// Conn is one service's connection. It is safe for concurrent use.
+type Conn struct {
+	service   string
+	nc        *nats.Conn
+	js        jetstream.JetStream
+	telemetry *telemetry.Telemetry
+	appender  *Appender
+	closed    chan struct{}
+
+	mu        sync.Mutex
+	nextWatch int
+	watchers  map[int]func(Denied)
+}
+
+// Denied reports that the server refused a subject for lack of permission.
+type Denied struct {
+	Op      string // "publish" or "subscription"
+	Subject string
+}
+
+// Error says what was refused and where to allow it.
+func (d Denied) Error() string {
+	return fmt.Sprintf("the server denied the %s to %q: the service's descriptor must name it", d.Op, d.Subject)
+}
+
+// Dial connects. While nobody listens at the address it keeps trying until ctx
+// ends, because services start in any order; a refused login ends it at once.
+func Dial(ctx context.Context, cfg Config) (*Conn, error) {
+	if !contract.ValidID(cfg.Service) {
+		return nil, fmt.Errorf("bus: service name %q cannot be used: 1 to %d of A-Z a-z 0-9 _ -", cfg.Service, contract.MaxID)
+	}
+	if cfg.URL == "" {
+		cfg.URL = DefaultURL
+	}
+	if cfg.Telemetry == nil {
+		cfg.Telemetry = telemetry.Nop()
+	}
+	c := &Conn{service: cfg.Service, telemetry: cfg.Telemetry, closed: make(chan struct{}), watchers: map[int]func(Denied){}}
+	if err := c.connect(ctx, cfg); err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(c.nc)
+	if err != nil {
+		c.nc.Close()
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	c.js = js
+	if c.appender, err = newAppender(c); err != nil {
+		c.nc.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// connect dials with pauses that grow from 50 ms to 1 s.
+func (c *Conn) connect(ctx context.Context, cfg Config) error {
+	pause := 50 * time.Millisecond
+	for {
+		nc, err := nats.Connect(cfg.URL, c.options(cfg)...)
+		if err == nil {
+			c.nc = nc
+			return nil
+		}
+		if errors.Is(err, nats.ErrAuthorization) || !retryDial(err) {
+			return fmt.Errorf("connect to NATS at %s as %s: %w", cfg.URL, cfg.Service, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("connect to NATS at %s: %w; is the server running there?", cfg.URL, err)
+		case <-time.After(pause):
+			pause = min(2*pause, time.Second)
+		}
+	}
+}
+
+func retryDial(err error) bool {
+	var netErr interface{ Timeout() bool }
+	return errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) ||
+		errors.Is(err, nats.ErrConnectionClosed) || errors.As(err, &netErr)
+}
+
+func (c *Conn) options(cfg Config) []nats.Option {
+	opts := []nats.Option{
+		nats.Name(cfg.Service),
+		nats.CustomInboxPrefix(contract.InboxPrefix(cfg.Service)),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 200*time.Millisecond),
+		nats.Timeout(2 * time.Second),
+		nats.PingInterval(10 * time.Second),
+		nats.ErrorHandler(c.asyncError),
+		nats.DisconnectErrHandler(c.disconnected),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			c.telemetry.Logger.Info("connected again", "url", nc.ConnectedUrlRedacted())
+		}),
+		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
+	}
+	if cfg.User != "" {
+		opts = append(opts, nats.UserInfo(cfg.User, cfg.Password))
+	}
+	if cfg.Creds != "" {
+		opts = append(opts, nats.UserCredentials(cfg.Creds))
+	}
+	return append(opts, cfg.Options...)
+}
+
+func (c *Conn) disconnected(_ *nats.Conn, err error) {
+	if err != nil {
+		c.telemetry.Logger.Warn("connection lost, reconnecting", telemetry.KeyError, err.Error())
+	}
+	if c.appender != nil {
+		c.appender.failAll(fmt.Errorf("%w: connection lost", ErrUnknown))
+	}
+}
+
+var deniedText = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]+)"`)
+
+func (c *Conn) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	if m := deniedText.FindStringSubmatch(err.Error()); m != nil && errors.Is(err, nats.ErrPermissionViolation) {
+		d := Denied{Op: m[1], Subject: m[2]}
+		c.telemetry.Logger.Error("permission denied", "operation", d.Op, telemetry.KeySubject, d.Subject)
+		c.mu.Lock()
+		watchers := make([]func(Denied), 0, len(c.watchers))
+		for _, w := range c.watchers {
+			watchers = append(watchers, w)
+		}
+		c.mu.Unlock()
+		for _, w := range watchers {
+			w(d)
+		}
+		return
+	}
+	attrs := []any{telemetry.KeyError, err.Error()}
+	if sub != nil {
+		attrs = append(attrs, telemetry.KeySubject, sub.Subject)
+	}
+	c.telemetry.Logger.Warn("NATS reported an error", attrs...)
+}
+
+// WatchDenied calls f for every subject that the server refuses from now on, until
+// stop is called. f runs on the connection's callback goroutine and must not block.
+func (c *Conn) WatchDenied(f func(Denied)) (stop func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := c.nextWatch
+	c.nextWatch++
+	c.watchers[id] = f
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.watchers, id)
+	}
+}
+
+// NATS returns the underlying connection.
+func (c *Conn) NATS() *nats.Conn { return c.nc }
+
+// JetStream returns the JetStream context of the connection.
+func (c *Conn) JetStream() jetstream.JetStream { return c.js }
+
+// Service is the name given to Dial.
+func (c *Conn) Service() string { return c.service }
+
+// Telemetry is where the connection's user logs and measures; never nil.
+func (c *Conn) Telemetry() *telemetry.Telemetry { return c.telemetry }
+
+// Appender is the connection's compare-and-append.
+func (c *Conn) Appender() *Appender { return c.appender }
+
+// Drain lets running subscriptions finish, flushes what was published and closes.
+// When ctx ends first the connection is closed at once and ctx's error returned.
+func (c *Conn) Drain(ctx context.Context) error {
+	if err := c.nc.Drain(); err != nil {
+		c.Close()
+		if errors.Is(err, nats.ErrConnectionClosed) {
+			return nil
+		}
+		return fmt.Errorf("drain the connection: %w", err)
+	}
+	select {
+	case <-c.closed:
+		c.appender.close()
+		return nil
+	case <-ctx.Done():
+		c.Close()
+		return fmt.Errorf("drain the connection: %w", ctx.Err())
+	}
+}
+
+// Close ends the connection at once. Appends on their way end with ErrUnknown.
+func (c *Conn) Close() {
+	c.nc.Close()
+	<-c.closed
+	c.appender.close()
+}

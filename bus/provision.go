@@ -1,0 +1,80 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+)
+
+// Provision creates the streams and buckets that are missing and updates those
+// whose configuration differs. It never deletes anything and it may be called by
+// several processes at once. While the server has no JetStream leader it tries
+// again until ctx ends. replicas is 1 or 3.
+func Provision(ctx context.Context, conn *Conn, specs []contract.StreamSpec, replicas int) error {
+	for _, spec := range specs {
+		if err := retryProvision(ctx, func(ctx context.Context) error {
+			return provision(ctx, conn.js, spec, replicas)
+		}); err != nil {
+			return fmt.Errorf("provision %s: %w", spec.Name, err)
+		}
+	}
+	return nil
+}
+
+func provision(ctx context.Context, js jetstream.JetStream, spec contract.StreamSpec, replicas int) error {
+	if spec.KV {
+		_, err := js.CreateOrUpdateKeyValue(ctx, kvConfig(spec, replicas))
+		return err
+	}
+	_, err := js.CreateOrUpdateStream(ctx, streamConfig(spec, replicas))
+	return err
+}
+
+// retryProvision repeats f while the cluster is not ready.
+func retryProvision(ctx context.Context, f func(context.Context) error) error {
+	for {
+		try, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := f(try)
+		cancel()
+		var api *jetstream.APIError
+		transient := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
+			(errors.As(err, &api) && api.Code == 503)
+		if err == nil || !transient {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (gave up: %w)", err, ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// streamConfig keeps every message for ever in a file, readable by direct get.
+func streamConfig(spec contract.StreamSpec, replicas int) jetstream.StreamConfig {
+	cfg := jetstream.StreamConfig{
+		Name: spec.Name, Subjects: spec.Subjects, Replicas: replicas,
+		Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage,
+		Discard: jetstream.DiscardOld, MaxAge: spec.MaxAge, Metadata: spec.Metadata,
+		DenyDelete: spec.DenyDelete, AllowDirect: true,
+	}
+	if spec.DiscardNew {
+		cfg.Discard = jetstream.DiscardNew
+	}
+	if spec.Schedules {
+		cfg.AllowMsgSchedules, cfg.AllowMsgTTL, cfg.AllowRollup = true, true, true
+	}
+	return cfg
+}
+
+func kvConfig(spec contract.StreamSpec, replicas int) jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket: spec.Name, History: uint8(min(max(spec.History, 1), 64)), Replicas: replicas, //nolint:gosec // bounded to 64
+		Storage: jetstream.FileStorage, LimitMarkerTTL: spec.MarkerTTL,
+	}
+}
