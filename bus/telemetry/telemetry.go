@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.opentelemetry.io/otel/attribute"
 	sdkresource "go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -24,7 +25,7 @@ type Config struct {
 	Writer  io.Writer    // logs; nil is os.Stderr. A terminal gets colours, anything else JSON
 	Level   slog.Leveler // nil is info
 
-	Registry *prometheus.Registry // nil makes one
+	Registry *prometheus.Registry // nil makes one that also measures the Go runtime and the process
 
 	// TracerProvider makes the spans. Processor is the shorter way: a provider is
 	// built around it that obeys the OTEL_* environment (sampler, limits, resource
@@ -53,6 +54,8 @@ func New(cfg Config) (*Telemetry, error) {
 	t.service = cfg.Service
 	if cfg.Registry != nil {
 		t.Registry = cfg.Registry
+	} else {
+		t.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	w := cfg.Writer
 	if w == nil {
