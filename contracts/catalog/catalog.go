@@ -1,0 +1,74 @@
+// Package catalog is what the catalog service says: products with their names and
+// prices. Stock is inventory's affair.
+//
+// Prices in orders come from here and from nowhere else.
+package catalog
+
+import (
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/contracts/money"
+	"github.com/ordermesh/ordermesh/contracts/page"
+	"github.com/ordermesh/ordermesh/contracts/text"
+)
+
+// The methods of the catalog service.
+var (
+	Put = contract.NewMethod[PutProduct, Product]("catalog", "put", contract.Idempotent(),
+		contract.Doc("creates a product or replaces its name, price and whether it is sold"))
+	Get = contract.NewMethod[GetProduct, Product]("catalog", "get", contract.Idempotent(),
+		contract.Doc("answers one product as it is now"))
+	List = contract.NewMethod[ListProducts, Products]("catalog", "list", contract.Idempotent(),
+		contract.Doc("lists products in the order of their SKUs"))
+)
+
+// PutProduct creates or replaces a product.
+type PutProduct struct {
+	SKU    string      `json:"sku"`
+	Name   string      `json:"name"`
+	Price  money.Input `json:"price"`
+	Active *bool       `json:"active,omitzero"` // whether it can be ordered; true if absent
+}
+
+// Validate refuses a malformed product and a price that makes no sense.
+func (r PutProduct) Validate() error {
+	if err := contract.CheckID("/sku", r.SKU); err != nil {
+		return err
+	}
+	if err := text.Required("/name", r.Name); err != nil {
+		return err
+	}
+	return r.Price.Check("/price")
+}
+
+// GetProduct asks for one product.
+type GetProduct struct {
+	SKU string `json:"sku"`
+}
+
+// Validate refuses a malformed SKU.
+func (r GetProduct) Validate() error { return contract.CheckID("/sku", r.SKU) }
+
+// ListProducts asks for a page of products.
+type ListProducts struct {
+	Limit  int    `json:"limit,omitzero"`
+	Cursor string `json:"cursor,omitzero"`
+}
+
+// Validate refuses a malformed page.
+func (r ListProducts) Validate() error { return page.Check(r.Limit, r.Cursor) }
+
+// Product is a product as it is now.
+type Product struct {
+	SKU     string       `json:"sku"`
+	Name    string       `json:"name"`
+	Price   money.Amount `json:"price"`
+	Active  bool         `json:"active"`
+	Version uint64       `json:"version"`
+}
+
+// Products is one page of products.
+type Products struct {
+	Products   []Product `json:"products"`
+	NextCursor string    `json:"next_cursor,omitzero"` // absent on the last page
+	Behind     uint64    `json:"behind"`               // messages that this view has not seen yet
+}

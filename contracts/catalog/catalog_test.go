@@ -1,0 +1,55 @@
+package catalog_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/contracts/catalog"
+	"github.com/ordermesh/ordermesh/contracts/golden"
+	"github.com/ordermesh/ordermesh/contracts/money"
+)
+
+func put() catalog.PutProduct {
+	active := true
+	return catalog.PutProduct{SKU: "TEA-001", Name: "Assam, 100 g", Price: money.In(money.New(1299, "EUR")), Active: &active}
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	product := catalog.Product{SKU: "TEA-001", Name: "Assam, 100 g", Price: money.New(1299, "EUR"), Active: true, Version: 3}
+	s := golden.New(t)
+	golden.Method(s, catalog.Put, put(), product)
+	golden.Method(s, catalog.Get, catalog.GetProduct{SKU: "TEA-001"}, product)
+	golden.Method(s, catalog.List, catalog.ListProducts{Limit: 20, Cursor: "VEVBLTAwMQ"},
+		catalog.Products{Products: []catalog.Product{product}, NextCursor: "VEVBLTAwMQ", Behind: 2})
+	golden.Event(s, catalog.Events, catalog.Event(catalog.ProductPut{Name: "Assam, 100 g", Price: money.New(1299, "EUR"), Active: true}))
+	s.Complete(catalog.Descriptor)
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*catalog.PutProduct)
+		code   contract.Code
+		field  string
+	}{
+		"wildcard SKU":     {func(r *catalog.PutProduct) { r.SKU = ">" }, contract.Invalid, "/sku"},
+		"long SKU":         {func(r *catalog.PutProduct) { r.SKU = strings.Repeat("a", 65) }, contract.Invalid, "/sku"},
+		"no name":          {func(r *catalog.PutProduct) { r.Name = "" }, contract.Invalid, "/name"},
+		"NUL in name":      {func(r *catalog.PutProduct) { r.Name = "a\x00" }, contract.Invalid, "/name"},
+		"no amount":        {func(r *catalog.PutProduct) { r.Price.Minor = nil }, contract.Invalid, "/price/amount"},
+		"negative price":   {func(r *catalog.PutProduct) { r.Price = money.In(money.New(-1, "EUR")) }, contract.Unprocessable, "/price/amount"},
+		"smallest number":  {func(r *catalog.PutProduct) { r.Price = money.In(money.New(math.MinInt64, "EUR")) }, contract.Unprocessable, "/price/amount"},
+		"unknown currency": {func(r *catalog.PutProduct) { r.Price.Currency = "XXX" }, contract.Unprocessable, "/price/currency"},
+	} {
+		r := put()
+		c.change(&r)
+		var e *contract.Error
+		if err := r.Validate(); !errors.As(err, &e) || e.Code != c.code || e.Field != c.field {
+			t.Errorf("%s: %v, want %v at %s", name, err, c.code, c.field)
+		}
+	}
+}
