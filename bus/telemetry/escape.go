@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -25,8 +24,9 @@ func unsafeRune(r rune) bool {
 	return r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
-// Escape returns s with every unsafe rune written as an escape sequence and every
-// invalid byte as \x.., so that it can be shown in a terminal.
+// Escape returns s with every unsafe rune written as \uXXXX and every invalid byte
+// as \xXX, so that it can be shown in a terminal. The text \x1b becomes \x1B, because
+// tint turns the former into a real escape character when it quotes a value.
 func Escape(s string) string {
 	if !needsEscape(s) {
 		return s
@@ -37,19 +37,18 @@ func Escape(s string) string {
 		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
 			fmt.Fprintf(&b, `\x%02x`, s[i])
 		case unsafeRune(r):
-			quoted := strconv.QuoteRuneToASCII(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
+			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)
 		}
 	}
-	return b.String()
+	return strings.ReplaceAll(b.String(), `\x1b`, `\x1B`)
 }
 
 func needsEscape(s string) bool {
 	for i := 0; i < len(s); i++ {
-		if s[i] < 0x20 || s[i] >= 0x7f {
-			return strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || unsafeRune(r) })
+		if s[i] < 0x20 || s[i] >= 0x7f || s[i] == '\\' {
+			return true
 		}
 	}
 	return false

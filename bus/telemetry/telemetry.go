@@ -41,6 +41,7 @@ type Telemetry struct {
 	Tracer   trace.Tracer
 
 	service  string
+	base     *slog.Logger // without the service's name
 	tracing  bool
 	shutdown func(context.Context) error
 }
@@ -61,9 +62,10 @@ func New(cfg Config) (*Telemetry, error) {
 	if w == nil {
 		w = os.Stderr
 	}
-	t.Logger = slog.New(NewHandler(w, cfg.Level))
+	t.base = slog.New(NewHandler(w, cfg.Level))
+	t.Logger = t.base
 	if cfg.Service != "" {
-		t.Logger = t.Logger.With(KeyService, cfg.Service)
+		t.Logger = t.base.With(KeyService, cfg.Service)
 	}
 	if err := t.trace(cfg); err != nil {
 		return nil, err
@@ -102,8 +104,10 @@ func traceResource(service string) (*sdkresource.Resource, error) {
 // Nop returns telemetry that discards everything. It has a registry of its own, so
 // that packages need not ask whether there is one.
 func Nop() *Telemetry {
+	discard := slog.New(slog.DiscardHandler)
 	return &Telemetry{
-		Logger:   slog.New(slog.DiscardHandler),
+		Logger:   discard,
+		base:     discard,
 		Registry: prometheus.NewRegistry(),
 		Tracer:   noop.NewTracerProvider().Tracer(scopeName),
 		shutdown: func(context.Context) error { return nil },
@@ -115,7 +119,7 @@ func Nop() *Telemetry {
 func (t *Telemetry) For(service string) *Telemetry {
 	c := *t
 	c.service, c.shutdown = service, func(context.Context) error { return nil }
-	c.Logger = t.Logger.With(KeyService, service)
+	c.Logger = t.base.With(KeyService, service)
 	return &c
 }
 
