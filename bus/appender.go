@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -187,6 +188,37 @@ func (a *Appender) acknowledged(m *nats.Msg) {
 	f.done(parseAck(f.subject, m))
 }
 
+// plainAck reads the form that nearly every acknowledgement has,
+// {"stream":"ORDERS","seq":12}, without a JSON decoder; false for any other form.
+func plainAck(data []byte) (Ack, bool) {
+	rest, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
+	if !ok {
+		return Ack{}, false
+	}
+	stream, rest, ok := bytes.Cut(rest, []byte(`"`))
+	if !ok || bytes.IndexByte(stream, '\\') >= 0 {
+		return Ack{}, false
+	}
+	rest, ok = bytes.CutPrefix(rest, []byte(`, "seq":`))
+	if !ok {
+		if rest, ok = bytes.CutPrefix(rest, []byte(`,"seq":`)); !ok {
+			return Ack{}, false
+		}
+	}
+	digits, ok := bytes.CutSuffix(rest, []byte(`}`))
+	if !ok || len(digits) == 0 || len(digits) > 19 {
+		return Ack{}, false
+	}
+	var seq uint64
+	for _, d := range digits {
+		if d < '0' || d > '9' {
+			return Ack{}, false
+		}
+		seq = seq*10 + uint64(d-'0')
+	}
+	return Ack{Stream: string(stream), Sequence: seq}, seq > 0
+}
+
 type wireAck struct {
 	Stream    string `json:"stream"`
 	Seq       uint64 `json:"seq"`
@@ -204,6 +236,9 @@ func parseAck(subject string, m *nats.Msg) (Ack, error) {
 			return Ack{}, fmt.Errorf("append to %s: %w", subject, ErrNoStream)
 		}
 		return Ack{}, fmt.Errorf("append to %s: %w: empty answer", subject, ErrUnknown)
+	}
+	if ack, ok := plainAck(m.Data); ok {
+		return ack, nil
 	}
 	var w wireAck
 	if err := contract.UnmarshalLenient(m.Data, &w); err != nil {

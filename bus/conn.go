@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,7 +149,7 @@ var deniedText = regexp.MustCompile(`(?i)permissions violation for (publish|subs
 
 func (c *Conn) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if m := deniedText.FindStringSubmatch(err.Error()); m != nil && errors.Is(err, nats.ErrPermissionViolation) {
-		d := Denied{Op: m[1], Subject: m[2]}
+		d := Denied{Op: strings.ToLower(m[1]), Subject: m[2]}
 		c.telemetry.Logger.Error("permission denied", "operation", d.Op, telemetry.KeySubject, d.Subject)
 		c.mu.Lock()
 		watchers := make([]func(Denied), 0, len(c.watchers))
