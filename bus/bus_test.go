@@ -206,6 +206,25 @@ func TestDialWaitsForTheServerButNotForAPassword(t *testing.T) {
 	}
 }
 
+func TestProvisionKeepsWhatAStreamSaysOfItself(t *testing.T) {
+	t.Parallel()
+	_, conn := connected(t)
+	spec := contract.StreamSpec{Name: "FLOW", Subjects: []string{"flow.*.in.>"}, Metadata: map[string]string{"partitions": "16"}}
+	for _, metadata := range []map[string]string{{"partitions": "16"}, {"partitions": "8", "other": "x"}, nil} {
+		spec.Metadata = metadata
+		if err := bus.Provision(t.Context(), conn, []contract.StreamSpec{spec}, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stream, err := conn.JetStream().Stream(t.Context(), "FLOW")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stream.CachedInfo().Config.Metadata; got["partitions"] != "16" || got["other"] != "x" {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestProvisionIsRepeatableAndConcurrent(t *testing.T) {
 	t.Parallel()
 	_, conn := connected(t)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -31,8 +33,30 @@ func provision(ctx context.Context, js jetstream.JetStream, spec contract.Stream
 		_, err := js.CreateOrUpdateKeyValue(ctx, kvConfig(spec, replicas))
 		return err
 	}
-	_, err := js.CreateOrUpdateStream(ctx, streamConfig(spec, replicas))
+	cfg := streamConfig(spec, replicas)
+	switch stream, err := js.Stream(ctx, spec.Name); {
+	case err == nil:
+		cfg.Metadata = keepMetadata(stream.CachedInfo().Config.Metadata, cfg.Metadata)
+	case !errors.Is(err, jetstream.ErrStreamNotFound):
+		return err
+	}
+	_, err := js.CreateOrUpdateStream(ctx, cfg)
 	return err
+}
+
+// keepMetadata adds to what a stream already says of itself: facts such as its
+// number of partitions are fixed when it is created and never overwritten.
+func keepMetadata(have, want map[string]string) map[string]string {
+	all := maps.Clone(want)
+	if all == nil {
+		all = map[string]string{}
+	}
+	for key, value := range have {
+		if !strings.HasPrefix(key, "_nats.") {
+			all[key] = value
+		}
+	}
+	return all
 }
 
 // retryProvision repeats f while the cluster is not ready.
