@@ -151,15 +151,16 @@ func (s *Suite) compare(name string, v any) []byte {
 		s.t.Fatalf("%s: removed or changed: %s; contracts only grow", file, strings.Join(lost, ", "))
 	}
 	if len(gained) == 0 {
-		return text
+		return compact(text)
 	}
 	if !*add {
 		s.t.Fatalf("%s lacks %s: run go test -golden.add", file, strings.Join(gained, ", "))
 	}
-	return s.write(file, encoded)
+	s.write(file, encoded)
+	return encoded
 }
 
-func (s *Suite) write(file string, encoded []byte) []byte {
+func (s *Suite) write(file string, encoded []byte) {
 	var out bytes.Buffer
 	if err := json.Indent(&out, encoded, "", "  "); err != nil {
 		s.t.Fatal(err)
@@ -170,6 +171,14 @@ func (s *Suite) write(file string, encoded []byte) []byte {
 	}
 	if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil { //nolint:gosec // a file of the source tree
 		s.t.Fatal(err)
+	}
+}
+
+// compact removes white space, so that JSON kept as text compares equal.
+func compact(text []byte) []byte {
+	var out bytes.Buffer
+	if err := json.Compact(&out, text); err != nil {
+		return text
 	}
 	return out.Bytes()
 }

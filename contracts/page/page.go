@@ -11,6 +11,7 @@ import (
 const (
 	DefaultLimit = 50
 	MaxLimit     = 200
+	maxCursor    = 512
 )
 
 // ErrCursor refuses a cursor that no list of this kind has given out.
@@ -24,7 +25,7 @@ func Check(limit int, cursor string) error {
 	if cursor == "" {
 		return nil
 	}
-	return text.Visible("/cursor", cursor)
+	return text.Visible("/cursor", cursor, maxCursor)
 }
 
 // Size is how many entries a page with this limit has at most.

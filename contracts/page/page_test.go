@@ -18,7 +18,7 @@ func TestCheck(t *testing.T) {
 	}{
 		{0, "", ""}, {1, "abc", ""}, {page.MaxLimit, "", ""},
 		{-1, "", "/limit"}, {page.MaxLimit + 1, "", "/limit"}, {1e9, "", "/limit"},
-		{1, "a b", "/cursor"}, {1, "a\x00", "/cursor"}, {1, strings.Repeat("x", 201), "/cursor"},
+		{1, "a b", "/cursor"}, {1, "a\x00", "/cursor"}, {1, strings.Repeat("x", 513), "/cursor"},
 	} {
 		err := page.Check(c.limit, c.cursor)
 		var e *contract.Error

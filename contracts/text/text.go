@@ -40,14 +40,14 @@ func Optional(field, s string) error {
 	return nil
 }
 
-// Visible checks an opaque value such as a token: 1 to MaxLine visible ASCII
+// Visible checks an opaque value such as a token: 1 to limit visible ASCII
 // characters without spaces.
-func Visible(field, s string) error {
+func Visible(field, s string, limit int) error {
 	if s == "" {
 		return contract.ErrInvalid.At(field).Sayf("%s is missing", name(field))
 	}
-	if len(s) > MaxLine || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return contract.ErrInvalid.At(field).Sayf("%s must be 1 to %d visible ASCII characters", name(field), MaxLine)
+	if len(s) > limit || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return contract.ErrInvalid.At(field).Sayf("%s must be 1 to %d visible ASCII characters", name(field), limit)
 	}
 	return nil
 }

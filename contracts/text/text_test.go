@@ -33,11 +33,11 @@ func TestOptionalMayBeEmpty(t *testing.T) {
 
 func TestVisible(t *testing.T) {
 	t.Parallel()
-	if err := text.Visible("/payment/token", "tok_ok.1+2/3="); err != nil {
+	if err := text.Visible("/payment/token", "tok_ok.1+2/3=", 200); err != nil {
 		t.Error(err)
 	}
 	for _, bad := range []string{"", "a b", "a\x00", "ä", strings.Repeat("a", 201)} {
-		if err := text.Visible("/payment/token", bad); err == nil {
+		if err := text.Visible("/payment/token", bad, 200); err == nil {
 			t.Errorf("%q passed", bad)
 		}
 	}

@@ -1,0 +1,67 @@
+package payments_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/contracts/golden"
+	"github.com/ordermesh/ordermesh/contracts/money"
+	"github.com/ordermesh/ordermesh/contracts/payments"
+)
+
+const order = "k3v5w2q7a4m6x2c3z5y7b2d4f6"
+
+func authorize() payments.AuthorizePayment {
+	return payments.AuthorizePayment{OrderID: order, Amount: money.New(2598, "EUR"), Reference: "sr1.abcd1234.AAECAwQFBgc"}
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	amount := money.New(2598, "EUR")
+	ref := payments.PaymentRef{OrderID: order}
+	payment := payments.Payment{
+		OrderID: order, PaymentID: "ch_7", Status: payments.Refunded,
+		Amount: amount, Captured: amount, Refunded: amount, Reason: "card_declined", Version: 3,
+	}
+	s := golden.New(t)
+	golden.Method(s, payments.Authorize, authorize(), payment)
+	golden.Method(s, payments.Capture, ref, payment)
+	golden.Method(s, payments.Void, ref, payment)
+	golden.Method(s, payments.Refund, ref, payment)
+	golden.Method(s, payments.Get, ref, payment)
+	golden.Method(s, payments.Key, payments.GetKey{}, payments.PublicKey{KeyID: "abcd1234", Key: "AAECAwQFBgc"})
+	for _, e := range []payments.Event{
+		payments.PaymentAuthorized{PaymentID: "ch_7", Amount: amount},
+		payments.PaymentDeclined{PaymentID: "ch_7", Reason: "card_declined"},
+		payments.PaymentCaptured{Amount: amount},
+		payments.PaymentVoided{},
+		payments.PaymentRefunded{Amount: amount},
+	} {
+		golden.Event(s, payments.Events, e)
+	}
+	s.Complete(payments.Descriptor)
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*payments.AuthorizePayment)
+		code   contract.Code
+		field  string
+	}{
+		"no order":         {func(r *payments.AuthorizePayment) { r.OrderID = "" }, contract.Invalid, "/order_id"},
+		"negative amount":  {func(r *payments.AuthorizePayment) { r.Amount.Minor = -1 }, contract.Unprocessable, "/amount/amount"},
+		"unknown currency": {func(r *payments.AuthorizePayment) { r.Amount.Currency = "ZZZ" }, contract.Unprocessable, "/amount/currency"},
+		"no reference":     {func(r *payments.AuthorizePayment) { r.Reference = "" }, contract.Invalid, "/reference"},
+		"long reference":   {func(r *payments.AuthorizePayment) { r.Reference = strings.Repeat("x", 401) }, contract.Invalid, "/reference"},
+	} {
+		r := authorize()
+		c.change(&r)
+		var e *contract.Error
+		if err := r.Validate(); !errors.As(err, &e) || e.Code != c.code || e.Field != c.field {
+			t.Errorf("%s: %v, want %v at %s", name, err, c.code, c.field)
+		}
+	}
+}

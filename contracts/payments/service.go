@@ -1,0 +1,18 @@
+package payments
+
+import (
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/contracts/sandbox"
+)
+
+// Descriptor is what the payments service says about itself.
+var Descriptor = contract.Service{
+	Name: "payments", Version: "1.0.0",
+	Doc:    "One payment per order at a payment provider.",
+	Serves: []contract.MethodInfo{Authorize.Info(), Capture.Info(), Void.Info(), Refund.Info(), Get.Info(), Key.Info()},
+	Calls: []contract.MethodInfo{
+		sandbox.Authorize.Info(), sandbox.Capture.Info(), sandbox.Void.Info(), sandbox.Refund.Info(), sandbox.QueryCharge.Info(),
+	},
+	Appends: []contract.EventsInfo{Events.Info()},
+	Books:   []string{KeyBook},
+}
