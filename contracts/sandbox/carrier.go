@@ -95,10 +95,10 @@ type Receipt struct {
 
 // Refusals of the carrier.
 var (
-	ErrNoParcel   = contract.NewError(contract.NotFound, "parcel_not_found", "there is no parcel for this order")
-	ErrDiffers    = contract.NewError(contract.Conflict, "parcel_differs", "the order has a parcel with other contents")
-	ErrCancelled  = contract.NewError(contract.FailedPrecondition, "parcel_cancelled", "the parcel is cancelled")
-	ErrDelivered  = contract.NewError(contract.FailedPrecondition, "parcel_delivered", "the parcel is delivered")
+	ErrNoParcel  = contract.NewError(contract.NotFound, "parcel_not_found", "there is no parcel for this order")
+	ErrDiffers   = contract.NewError(contract.Conflict, "parcel_differs", "the order has a parcel with other contents")
+	ErrCancelled = contract.NewError(contract.FailedPrecondition, "parcel_cancelled", "the parcel is cancelled")
+	ErrDelivered = contract.NewError(contract.FailedPrecondition, "parcel_delivered", "the parcel is delivered")
 )
 
 // Carrier is what the carrier says about itself.

@@ -1,0 +1,137 @@
+package orders_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/contracts/golden"
+	"github.com/ordermesh/ordermesh/contracts/line"
+	"github.com/ordermesh/ordermesh/contracts/money"
+	"github.com/ordermesh/ordermesh/contracts/orders"
+	"github.com/ordermesh/ordermesh/contracts/postal"
+)
+
+const order = "k3v5w2q7a4m6x2c3z5y7b2d4f6"
+
+var (
+	at     = time.Date(2026, 11, 24, 9, 30, 0, 123000000, time.UTC)
+	shipTo = postal.Address{Name: "Ada", Line1: "1 Main St", City: "Berlin", PostalCode: "10115", Country: "DE"}
+	lines  = []orders.Line{{SKU: "TEA-001", Name: "Assam, 100 g", Quantity: 2, UnitPrice: money.New(1299, "EUR")}}
+)
+
+func place() orders.PlaceOrder {
+	return orders.PlaceOrder{
+		OrderID: order, CustomerID: "c1", Lines: []line.Line{{SKU: "TEA-001", Quantity: 2}},
+		Payment: orders.PaymentMethod{Token: "tok_ok"}, ShipTo: shipTo,
+	}
+}
+
+func placed() orders.OrderPlaced {
+	return orders.OrderPlaced{
+		CustomerID: "c1", Lines: lines, Total: money.New(2598, "EUR"), PaymentReference: "sr1.abcd1234.AAECAwQFBgc",
+		ShipTo: shipTo, RequestHash: "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU", PlacedAt: at,
+	}
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	view := orders.Order{
+		OrderID: order, CustomerID: "c1", Status: orders.Cancelled, Lines: lines,
+		Charges: []orders.Charge{{Name: "delivery", Amount: money.New(490, "EUR")}}, Total: money.New(3088, "EUR"),
+		PaymentID: "ch_7", ShipmentID: "tr_7", Reason: "changed my mind", PlacedAt: at, Version: 1,
+		History: []orders.Change{{Type: "order.placed.v1", At: at, Version: 1}},
+	}
+	summary := orders.Summary{OrderID: order, CustomerID: "c1", Status: orders.Delivered, Total: money.New(2598, "EUR"), PlacedAt: at, Version: 5}
+	s := golden.New(t)
+	golden.Method(s, orders.Place, place(), view)
+	golden.Method(s, orders.Get, orders.GetOrder{OrderID: order, MinVersion: 5}, view)
+	golden.Method(s, orders.List, orders.ListOrders{CustomerID: "c1", Status: orders.OnHold, Limit: 20, Cursor: "MTIz"},
+		orders.Orders{Orders: []orders.Summary{summary}, NextCursor: "MTIz", Behind: 2})
+	golden.Method(s, orders.Cancel, orders.CancelOrder{OrderID: order, Reason: "changed my mind"}, view)
+	for _, e := range []orders.Event{
+		placed(),
+		orders.OrderConfirmed{PaymentID: "ch_7"},
+		orders.OrderDispatched{},
+		orders.OrderShipped{ShipmentID: "tr_7"},
+		orders.OrderDelivered{},
+		orders.OrderCancelled{Reason: orders.ReasonOutOfStock},
+	} {
+		golden.Event(s, orders.Events, e)
+	}
+	lifted := placed()
+	lifted.RequestHash = ""
+	golden.Old[orders.Event](s, orders.Events, "order.placed.v0", lifted)
+	s.Complete(orders.Descriptor)
+}
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*orders.PlaceOrder)
+		code   contract.Code
+		field  string
+	}{
+		"order id *":        {func(r *orders.PlaceOrder) { r.OrderID = "*" }, contract.Invalid, "/order_id"},
+		"order id >":        {func(r *orders.PlaceOrder) { r.OrderID = ">" }, contract.Invalid, "/order_id"},
+		"order id a.b":      {func(r *orders.PlaceOrder) { r.OrderID = "a.b" }, contract.Invalid, "/order_id"},
+		"order id too long": {func(r *orders.PlaceOrder) { r.OrderID = strings.Repeat("a", 65) }, contract.Invalid, "/order_id"},
+		"no customer":       {func(r *orders.PlaceOrder) { r.CustomerID = "" }, contract.Invalid, "/customer_id"},
+		"no lines":          {func(r *orders.PlaceOrder) { r.Lines = nil }, contract.Unprocessable, "/lines"},
+		"quantity 0":        {func(r *orders.PlaceOrder) { r.Lines[0].Quantity = 0 }, contract.Unprocessable, "/lines/0/quantity"},
+		"no token":          {func(r *orders.PlaceOrder) { r.Payment.Token = "" }, contract.Invalid, "/payment/token"},
+		"token with NUL":    {func(r *orders.PlaceOrder) { r.Payment.Token = "tok\x00" }, contract.Invalid, "/payment/token"},
+		"no name":           {func(r *orders.PlaceOrder) { r.ShipTo.Name = "" }, contract.Invalid, "/ship_to/name"},
+		"bidi override":     {func(r *orders.PlaceOrder) { r.ShipTo.Name = "a\u202eb" }, contract.Invalid, "/ship_to/name"},
+		"unknown country":   {func(r *orders.PlaceOrder) { r.ShipTo.Country = "XX" }, contract.Unprocessable, "/ship_to/country"},
+	} {
+		r := place()
+		c.change(&r)
+		refused(t, name, r, c.code, c.field)
+	}
+	refused(t, "get nothing", orders.GetOrder{}, contract.Invalid, "/order_id")
+	refused(t, "get version 2^63", orders.GetOrder{OrderID: order, MinVersion: 1 << 63}, contract.Invalid, "/min_version")
+	refused(t, "list odd status", orders.ListOrders{Status: "odd"}, contract.Invalid, "/status")
+	refused(t, "list customer *", orders.ListOrders{CustomerID: "*"}, contract.Invalid, "/customer_id")
+	refused(t, "cancel without reason", orders.CancelOrder{OrderID: order}, contract.Invalid, "/reason")
+	refused(t, "cancel with escape", orders.CancelOrder{OrderID: order, Reason: "\x1b[2J"}, contract.Invalid, "/reason")
+}
+
+func refused(t *testing.T, name string, r contract.Validator, code contract.Code, field string) {
+	t.Helper()
+	var e *contract.Error
+	if err := r.Validate(); !errors.As(err, &e) || e.Code != code || e.Field != field {
+		t.Errorf("%s: %v, want %v at %s", name, err, code, field)
+	}
+}
+
+func TestDeriveID(t *testing.T) {
+	t.Parallel()
+	shop := contract.Actor{Who: "gateway", For: "c1"}
+	id := orders.DeriveID(shop, "key-1")
+	if id != "o6vzvvb2rjzlif2bt34trocgyz" {
+		t.Errorf("%s: ids of orders that were placed before have changed", id)
+	}
+	if !contract.ValidID(id) || len(id) != 26 {
+		t.Errorf("%q is no id of 26 characters", id)
+	}
+	shop.Scopes, shop.Request = []string{"orders"}, "r2"
+	if again := orders.DeriveID(shop, "key-1"); again != id {
+		t.Errorf("another request of the same caller gives %s, not %s", again, id)
+	}
+	seen := map[string]bool{id: true}
+	for _, other := range []string{
+		orders.DeriveID(shop, "key-2"),
+		orders.DeriveID(contract.Actor{Who: "gateway", For: "c2"}, "key-1"),
+		orders.DeriveID(contract.Actor{Who: "gatewayc", For: "1"}, "key-1"),
+		orders.DeriveID(contract.Actor{}, "key-1"),
+		orders.NewID(), orders.NewID(),
+	} {
+		if seen[other] || !contract.ValidID(other) || len(other) != 26 {
+			t.Errorf("%s is no id of its own", other)
+		}
+		seen[other] = true
+	}
+}

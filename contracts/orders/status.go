@@ -1,0 +1,31 @@
+package orders
+
+// Status is where an order stands.
+type Status string
+
+// The states of an order, in their order; an order may be on hold or end cancelled
+// anywhere before it is dispatched.
+const (
+	Placed     Status = "placed"
+	Confirmed  Status = "confirmed"  // stock is held and money reserved
+	OnHold     Status = "on_hold"    // a person must decide
+	Dispatched Status = "dispatched" // paid and sold: the point of no return
+	Shipped    Status = "shipped"    // the carrier has it
+	Delivered  Status = "delivered"
+	Cancelled  Status = "cancelled"
+)
+
+// Known reports whether s is one of the states.
+func (s Status) Known() bool {
+	switch s {
+	case Placed, Confirmed, OnHold, Dispatched, Shipped, Delivered, Cancelled:
+		return true
+	}
+	return false
+}
+
+// Reasons for which the checkout cancels an order. A person may give any other.
+const (
+	ReasonOutOfStock      = "out_of_stock"
+	ReasonPaymentDeclined = "payment_declined"
+)
