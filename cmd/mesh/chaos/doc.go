@@ -1,0 +1,23 @@
+// Package chaos breaks running meshes on purpose and holds their remains against
+// what is promised: an acknowledged order is never lost, nobody is charged twice,
+// nothing is oversold, and every order comes to its end, whatever process dies.
+//
+// It builds the mesh binary (plain, with crash points, with one protection
+// sabotaged), runs `mesh dev` and `mesh run` as child processes, places orders like
+// any client would, kills with SIGKILL, starts again, waits until everything is at
+// rest and asks the judge. What it expects of an order it reads from the stream
+// itself, not from the services it has just tormented.
+//
+// It is a harness for tests and no tool for a mesh in use: it knows nothing of the
+// services but their subjects and JSON, it measures no speed, and it simulates no
+// power cuts or partitions.
+//
+// It promises that a run can be repeated: the seed and the schedule of kills are
+// printed. And it promises that no child outlives its test: each is killed by its
+// process group and waited for, and on Linux the kernel ends it with the test
+// process.
+//
+// By default the tests are short. MESH_CHAOS=ci runs the numbers that a commit must
+// stand, MESH_CHAOS=full ten to fifty times as much; MESH_CHAOS_SEED repeats a
+// schedule and MESH_CHAOS_RACE=1 builds every binary with the race detector.
+package chaos

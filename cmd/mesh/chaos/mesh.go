@@ -1,0 +1,129 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// readyTimeout bounds a start: recovery after a crash included.
+const readyTimeout = 30 * time.Second
+
+// Mesh is one data directory and port on which `mesh dev` runs, dies and runs again.
+type Mesh struct {
+	t      testing.TB
+	binary string
+	data   string
+	port   int
+	logs   string
+
+	starts  int
+	current *process
+	extras  []*process
+}
+
+// NewMesh chooses a directory and a port and starts nothing. Whatever is started is
+// killed when the test ends; a failed test shows the end of the last log.
+func NewMesh(t testing.TB, binary string) *Mesh {
+	t.Helper()
+	m := &Mesh{t: t, binary: binary, data: t.TempDir(), logs: t.ArtifactDir(), port: freePort(t)}
+	t.Cleanup(m.cleanup)
+	return m
+}
+
+// freePort lets the system choose; the port stays unused by other meshes of this
+// process because the system hands ports out in turn.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// URL is where the embedded NATS server listens whenever it runs.
+func (m *Mesh) URL() string { return "nats://127.0.0.1:" + strconv.Itoa(m.port) }
+
+// Up starts `mesh dev` and returns once it is ready. env is added to the
+// environment, for example MESH_FAILPOINT.
+func (m *Mesh) Up(ctx context.Context, env ...string) error {
+	p, err := m.launch("dev", []string{
+		"dev", "--json", "--data", m.data, "--nats-port", strconv.Itoa(m.port), "--http", "", "--seed=false",
+	}, env)
+	if err != nil {
+		return err
+	}
+	m.current = p
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return p.await(ctx)
+}
+
+// Join starts another process with the given services on the same server.
+func (m *Mesh) Join(ctx context.Context, services ...string) error {
+	args := append([]string{"run", "--json", "--nats", m.URL(), "--http", ""}, services...)
+	p, err := m.launch("run", args, nil)
+	if err != nil {
+		return err
+	}
+	m.extras = append(m.extras, p)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return p.await(ctx)
+}
+
+func (m *Mesh) launch(kind string, args, env []string) (*process, error) {
+	m.starts++
+	name := fmt.Sprintf("%s-%d", kind, m.starts)
+	log, err := os.Create(filepath.Join(m.logs, name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }() // the child has its own copy
+	return launch(name, m.binary, args, env, log)
+}
+
+// Log returns everything that `mesh dev` has logged since its last start.
+func (m *Mesh) Log() string {
+	data, err := os.ReadFile(m.logPath(m.current))
+	if err != nil {
+		m.t.Error(err)
+	}
+	return string(data)
+}
+
+func (m *Mesh) logPath(p *process) string { return filepath.Join(m.logs, p.name+".log") }
+
+// Down is closed when the running `mesh dev` has ended, by itself or not.
+func (m *Mesh) Down() <-chan struct{} { return m.current.done }
+
+// Kill ends `mesh dev` with SIGKILL: the services and the server at once.
+func (m *Mesh) Kill() {
+	if m.current != nil {
+		m.current.kill()
+	}
+}
+
+// Stop ends `mesh dev` with SIGTERM and returns how it ended.
+func (m *Mesh) Stop(ctx context.Context) error { return m.current.terminate(ctx) }
+
+// cleanup kills everything and shows the logs of a test that failed.
+func (m *Mesh) cleanup() {
+	all := m.extras
+	if m.current != nil {
+		all = append(all, m.current)
+	}
+	for _, p := range all {
+		p.kill()
+		if m.t.Failed() {
+			m.t.Logf("end of the log of %s:\n%s", p.name, tail(m.logPath(p), 40))
+		}
+	}
+}

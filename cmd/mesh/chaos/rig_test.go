@@ -1,0 +1,154 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// binaries is set once, before any test runs.
+var binaries *Binaries
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	var err error
+	if binaries, err = NewBinaries(os.Getenv("MESH_CHAOS_RACE") == "1"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := m.Run()
+	if err := binaries.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// rig is a mesh under test with a client and a ledger.
+type rig struct {
+	*testing.T
+	mesh   *Mesh
+	client *Client
+	ledger *Ledger
+	skus   []string
+	seed   uint64
+}
+
+func newRig(t *testing.T, v Variant) *rig {
+	t.Helper()
+	path, err := binaries.Path(t.Context(), v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{T: t, mesh: NewMesh(t, path), seed: seed(t)}
+	t.Logf("%s build, MESH_CHAOS_SEED=%d", v, r.seed)
+	if r.ledger, err = NewLedger(filepath.Join(t.ArtifactDir(), "acknowledged.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if r.client, err = Dial(r.mesh.URL()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.client.Close()
+		if err := r.ledger.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	text := os.Getenv("MESH_CHAOS_SEED")
+	if text == "" {
+		return rand.Uint64() //nolint:gosec // repeatable, not secret
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("MESH_CHAOS_SEED: %v", err)
+	}
+	return n
+}
+
+// up starts the mesh or fails the test.
+func (r *rig) up(env ...string) {
+	r.Helper()
+	if err := r.mesh.Up(r.Context(), env...); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// stock puts products on the shelves, quantity of each.
+func (r *rig) stock(products int, quantity int64) {
+	r.Helper()
+	for i := range products {
+		r.stockOne(fmt.Sprintf("SKU-%02d", i), quantity)
+	}
+}
+
+func (r *rig) stockOne(sku string, quantity int64) {
+	r.Helper()
+	p := product{SKU: sku, Name: "Thing " + sku, Price: money{Amount: 1299, Currency: "EUR"}}
+	if err := r.client.Insist(r.Context(), "svc.catalog.put", "put-"+sku, p, nil); err != nil {
+		r.Fatalf("put product %s: %v", sku, err)
+	}
+	a := adjustment{SKU: sku, Delta: quantity, Reason: "delivery"}
+	if err := r.client.Insist(r.Context(), "svc.inventory.adjust", "adjust-"+sku, a, nil); err != nil {
+		r.Fatalf("stock product %s: %v", sku, err)
+	}
+	r.skus = append(r.skus, sku)
+}
+
+// load runs a load beside the test; wait returns its result.
+func (r *rig) load(l Load) (wait func() error) {
+	l.SKUs, l.Seed = r.skus, r.seed
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(r.Context())
+	go func() { done <- l.Run(ctx, r.client, r.ledger) }()
+	finished := make(chan struct{})
+	var err error
+	go func() {
+		err = <-done
+		close(finished)
+	}()
+	r.Cleanup(func() {
+		cancel()
+		<-finished
+	})
+	return func() error {
+		<-finished
+		return err
+	}
+}
+
+// clean waits until everything is at rest and fails the test unless every promise
+// was kept.
+func (r *rig) clean(limit time.Duration) Verdict {
+	r.Helper()
+	v := r.verdict(limit)
+	for _, b := range v.Broken {
+		r.Error(b)
+	}
+	if n := r.client.Internal.Load(); n > 0 {
+		r.Errorf("%d requests were answered with an internal error", n)
+	}
+	return v
+}
+
+func (r *rig) verdict(limit time.Duration) Verdict {
+	r.Helper()
+	v, err := Rest(r.Context(), r.client, r.ledger, limit)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Log(v)
+	return v
+}

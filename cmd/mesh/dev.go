@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+	"github.com/ordermesh/ordermesh/embedded/natsd"
+)
+
+const (
+	stopTimeout  = 10 * time.Second // from the first signal to the end of the process
+	readyTimeout = 30 * time.Second
+	developer    = "developer" // the user of clients that send no credentials
+
+	defaultNATSPort = 4222
+)
+
+// devOptions are the flags of `mesh dev`.
+type devOptions struct {
+	http      string
+	natsPort  int
+	data      string
+	ephemeral bool
+	log       slog.Level
+}
+
+func devCommand(c *cli) *cobra.Command {
+	var o devOptions
+	cmd := &cobra.Command{
+		Use: "dev", Short: "Run everything in one process: NATS server, services, sample catalog", GroupID: groupStart,
+		Long: "Run every service and an embedded NATS server in one process, on loopback only.\n" +
+			"Each service has its own connection, user and permissions, as in production;\n" +
+			"the nats CLI on this machine gets in without a password.",
+		Example: "  mesh dev\n  mesh dev --ephemeral --seed=false          # empty, and gone afterwards\n" +
+			"  mesh dev --data ./state --nats-port 4333   # a second one beside the first",
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), c, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.http, "http", "127.0.0.1:8080", "loopback `address` for /livez, /readyz and /metrics; \"\" for none")
+	f.IntVar(&o.natsPort, "nats-port", defaultNATSPort, "`port` of the NATS server; 0 for any free one")
+	f.StringVar(&o.data, "data", "", "`directory` of the data (default the XDG state folder, ordermesh)")
+	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep the data in a temporary directory and remove it at the end")
+	logFlag(f, &o.log)
+	return cmd
+}
+
+// runDev checks everything that can be refused, starts the server and the services
+// and waits for the end.
+func runDev(ctx context.Context, c *cli, o devOptions) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
+	tel, err := newTelemetry(c, o.log)
+	if err != nil {
+		return err
+	}
+	web, err := listenHTTP(o.http)
+	if err != nil {
+		return err
+	}
+	defer web.stop(context.WithoutCancel(ctx))
+	dir, cleanup, err := o.directory()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cleanup()) }()
+	services := allServices()
+	server, passwords, err := startServer(dir, o.natsPort, services, tel)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopServer(ctx, server)) }()
+	d := &devMesh{cli: c, options: o, telemetry: tel, server: server, web: web, directory: dir}
+	d.services = hostAll(services, func(ctx context.Context, name string) (*bus.Conn, error) {
+		return bus.Dial(ctx, bus.Config{
+			URL: server.URL(), Service: name, User: name, Password: passwords[name], Telemetry: tel.For(name),
+		})
+	})
+	return d.run(ctx)
+}
+
+func (o *devOptions) check() error {
+	if o.ephemeral && o.data != "" {
+		return usagef("--data and --ephemeral contradict each other: use one of them")
+	}
+	if o.natsPort < 0 || o.natsPort > 65535 {
+		return usagef("--nats-port %d is no port: use 1 to 65535, or 0 for any free one", o.natsPort)
+	}
+	if o.http == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(o.http)
+	if err != nil {
+		return usagef("--http %q is no address: use something like 127.0.0.1:8080", o.http)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return usagef("--http %q is not on loopback: 'mesh dev' asks for no login, so use 127.0.0.1 or [::1]", o.http)
+	}
+	return nil
+}
+
+// directory returns where the data goes and what to do about it at the end.
+func (o *devOptions) directory() (dir string, cleanup func() error, err error) {
+	nothing := func() error { return nil }
+	switch {
+	case o.ephemeral:
+		dir, err := os.MkdirTemp("", "ordermesh-")
+		if err != nil {
+			return "", nothing, usagef("cannot make a temporary directory (%w): set TMPDIR", err)
+		}
+		return dir, func() error { return os.RemoveAll(dir) }, nil
+	case o.data != "":
+		dir, err := filepath.Abs(o.data)
+		return dir, nothing, err
+	}
+	state := os.Getenv("XDG_STATE_HOME")
+	if !filepath.IsAbs(state) {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", nothing, usagef("there is no home directory to keep data in (%w): use --data or --ephemeral", err)
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(state, "ordermesh"), nothing, nil
+}
+
+// startServer starts the NATS server with one user per service, whose permissions
+// are derived from its descriptor and whose password lives for this run only.
+func startServer(dir string, port int, services []service, tel *telemetry.Telemetry) (*natsd.Server, map[string]string, error) {
+	users, passwords := devUsers(descriptors(services))
+	if port == 0 {
+		port = -1
+	}
+	server, err := natsd.Start(natsd.Config{
+		Port: port, StoreDir: filepath.Join(dir, "nats"), Users: users, DefaultUser: developer, Logger: tel.For("nats").Logger,
+	})
+	switch {
+	case errors.Is(err, natsd.ErrPortTaken):
+		return nil, nil, usagef("%w with --nats-port", err)
+	case errors.Is(err, natsd.ErrStoreInUse), errors.Is(err, natsd.ErrStoreUnusable):
+		return nil, nil, usagef("%w (--data)", err)
+	}
+	return server, passwords, err
+}
+
+func stopServer(ctx context.Context, server *natsd.Server) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout/2)
+	defer cancel()
+	return server.Shutdown(ctx)
+}
+
+// devMesh is a running `mesh dev`.
+type devMesh struct {
+	cli       *cli
+	options   devOptions
+	telemetry *telemetry.Telemetry
+	server    *natsd.Server
+	web       *webServer
+	directory string
+	services  []*hosted
+}
+
+// run provisions, serves until ctx ends and drains.
+func (d *devMesh) run(ctx context.Context) error {
+	admin, err := bus.Dial(ctx, bus.Config{URL: d.server.URL(), Service: "mesh", Telemetry: d.telemetry})
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	if err := bus.Provision(ctx, admin, contract.Streams(descriptors(allServices())...), 1); err != nil {
+		return err
+	}
+	h := newHealth(d.telemetry, d.services, component{"nats", d.server.Healthy})
+	d.web.start(h.handler())
+	return serveUntilDone(ctx, h, d.services, d.welcome)
+}
+
+// welcome waits for the services, fills the catalog and says what to try.
+func (d *devMesh) welcome(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if err := awaitReady(ctx, d.services); err != nil {
+		return err
+	}
+	return d.announce()
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus"
+)
+
+// drainTimeout bounds how long a connection may take to flush at the end.
+const drainTimeout = 3 * time.Second
+
+// dialer connects a service as the user that is meant for it.
+type dialer func(ctx context.Context, service string) (*bus.Conn, error)
+
+// hosted is one service in this process, on a connection of its own.
+type hosted struct {
+	service
+	dial  dialer
+	conn  atomic.Pointer[bus.Conn]
+	ready chan struct{}
+}
+
+func hostAll(services []service, dial dialer) []*hosted {
+	list := make([]*hosted, len(services))
+	for i, s := range services {
+		list[i] = &hosted{service: s, dial: dial, ready: make(chan struct{})}
+	}
+	return list
+}
+
+// Run connects, builds and serves until ctx ends, then drains the connection.
+func (h *hosted) Run(ctx context.Context) error {
+	conn, err := h.dial(ctx, h.desc.Name)
+	if err != nil {
+		return h.failed(ctx, err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		defer cancel()
+		if err := conn.Drain(ctx); err != nil {
+			conn.Telemetry().Logger.WarnContext(ctx, "the connection did not drain", "error", err.Error())
+		}
+	}()
+	svc, err := h.build(conn)
+	if err != nil {
+		return h.failed(ctx, err)
+	}
+	h.conn.Store(conn)
+	served := make(chan struct{})
+	announced := make(chan struct{})
+	go func() {
+		defer close(announced)
+		select {
+		case <-svc.Ready():
+			close(h.ready)
+		case <-served:
+		}
+	}()
+	err = svc.Run(ctx)
+	close(served)
+	<-announced
+	return h.failed(ctx, err)
+}
+
+// failed names the service in its error; what goes wrong because ctx ended is no
+// failure.
+func (h *hosted) failed(ctx context.Context, err error) error {
+	if err == nil || (ctx.Err() != nil && errors.Is(err, context.Canceled)) {
+		return nil
+	}
+	return fmt.Errorf("service %s: %w", h.desc.Name, err)
+}
+
+// check says why the service cannot be used now.
+func (h *hosted) check() error {
+	select {
+	case <-h.ready:
+	default:
+		return errors.New("starting")
+	}
+	if conn := h.conn.Load(); conn == nil || !conn.NATS().IsConnected() {
+		return errors.New("no connection to NATS")
+	}
+	return nil
+}
+
+// runners turns the list into what bus.Run takes.
+func runners(list []*hosted) []bus.Runner {
+	out := make([]bus.Runner, len(list))
+	for i, h := range list {
+		out[i] = h
+	}
+	return out
+}
+
+// awaitReady waits until every service is ready, or ctx ends.
+func awaitReady(ctx context.Context, list []*hosted) error {
+	for _, h := range list {
+		select {
+		case <-h.ready:
+		case <-ctx.Done():
+			return fmt.Errorf("service %s is not ready: %w", h.desc.Name, context.Cause(ctx))
+		}
+	}
+	return nil
+}
