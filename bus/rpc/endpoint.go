@@ -1,0 +1,101 @@
+package rpc
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/micro"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+)
+
+// endpoint is one method of a server with its numbers.
+type endpoint struct {
+	info    contract.MethodInfo
+	name    string // orders.place
+	subject string
+	invoke  invocation
+
+	requests, errors, busy atomic.Int64 // busy: nanoseconds spent in handlers
+	lastError              atomic.Pointer[contract.Error]
+	seconds                prometheus.Observer
+	failures               *prometheus.CounterVec
+}
+
+type serverMetrics struct {
+	seconds  *prometheus.HistogramVec
+	failures *prometheus.CounterVec
+}
+
+func newServerMetrics(t *telemetry.Telemetry) serverMetrics {
+	return serverMetrics{
+		seconds: t.Histogram("rpc_server_seconds", "Time from a request's arrival to its reply, waiting included.",
+			telemetry.Latency(), "method"),
+		failures: t.Counter("rpc_server_errors_total", "Requests answered with an error, by code.", "method", "code"),
+	}
+}
+
+func newEndpoint(info contract.MethodInfo, invoke invocation, m serverMetrics) *endpoint {
+	name := info.FullName()
+	return &endpoint{
+		info: info, name: name, subject: info.Subject(), invoke: invoke,
+		seconds:  m.seconds.WithLabelValues(name),
+		failures: m.failures.MustCurryWith(prometheus.Labels{"method": name}),
+	}
+}
+
+// observe counts one request: what its handler took, what its caller waited for,
+// and how it ended.
+func (e *endpoint) observe(handler, total time.Duration, refusal *contract.Error) {
+	e.requests.Add(1)
+	e.busy.Add(int64(handler))
+	e.seconds.Observe(total.Seconds())
+	if refusal != nil {
+		e.errors.Add(1)
+		e.lastError.Store(refusal)
+		e.failures.WithLabelValues(refusal.Code.String()).Inc()
+	}
+}
+
+// average is the mean time of a handler.
+func (e *endpoint) average() time.Duration {
+	n := e.requests.Load()
+	if n == 0 {
+		return 0
+	}
+	return time.Duration(e.busy.Load() / n)
+}
+
+// label is the endpoint's name on $SRV, where a dot is not allowed.
+func (e *endpoint) label() string {
+	_, method, _ := strings.Cut(e.name, ".")
+	return strings.ReplaceAll(method, ".", "_")
+}
+
+func (e *endpoint) micro(queue string) micro.EndpointInfo {
+	meta := map[string]string{
+		"idempotent": fmt.Sprint(e.info.Idempotent),
+		"request":    e.info.Request.String(),
+		"response":   e.info.Response.String(),
+	}
+	if e.info.Doc != "" {
+		meta["doc"] = e.info.Doc
+	}
+	return micro.EndpointInfo{Name: e.label(), Subject: e.subject, QueueGroup: queue, Metadata: meta}
+}
+
+func (e *endpoint) stats(queue string) *micro.EndpointStats {
+	s := &micro.EndpointStats{
+		Name: e.label(), Subject: e.subject, QueueGroup: queue,
+		NumRequests: int(e.requests.Load()), NumErrors: int(e.errors.Load()),
+		ProcessingTime: time.Duration(e.busy.Load()), AverageProcessingTime: e.average(),
+	}
+	if last := e.lastError.Load(); last != nil {
+		s.LastError = fmt.Sprintf("%d:%s", last.Code, headerText(last.Error()))
+	}
+	return s
+}

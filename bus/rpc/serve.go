@@ -1,0 +1,178 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+)
+
+const (
+	// defaultWork is how long a request without Mesh-Timeout may run.
+	defaultWork = 30 * time.Second
+	// maxWork is the longest Mesh-Timeout that is taken at its word.
+	maxWork = 10 * time.Minute
+	// maxCommand is the longest command id.
+	maxCommand = 255
+)
+
+// accept is the subscription's callback: it only stamps the request and hands it
+// on, or refuses it at once when there is no room.
+func (s *Server) accept(e *endpoint) nats.MsgHandler {
+	return func(msg *nats.Msg) {
+		j := job{endpoint: e, msg: msg, arrival: time.Now()}
+		if s.pool.submit(j) {
+			return
+		}
+		refusal := contract.ErrExhausted.After(s.retryAfter(e))
+		s.answer(j, nil, refusal)
+		e.observe(0, time.Since(j.arrival), refusal)
+	}
+}
+
+// retryAfter estimates when the queue will have been worked off.
+func (s *Server) retryAfter(e *endpoint) time.Duration {
+	backlog := e.average() * time.Duration(s.pool.bound) / time.Duration(s.pool.limit)
+	return min(max(backlog, 25*time.Millisecond), 2*time.Second)
+}
+
+// serve runs one request from its header to its reply.
+func (s *Server) serve(j job) {
+	waited := time.Since(j.arrival)
+	body, err := s.execute(j, waited)
+	var refusal *contract.Error
+	if err != nil {
+		refusal = contract.AsError(err)
+	}
+	s.answer(j, body, refusal)
+	total := time.Since(j.arrival)
+	j.endpoint.observe(total-waited, total, refusal)
+}
+
+func (s *Server) execute(j job, waited time.Duration) ([]byte, error) {
+	if len(j.msg.Data) > contract.MaxRequestBytes {
+		return nil, contract.ErrInvalid.Sayf("the request has %d bytes; at most %d are read", len(j.msg.Data), contract.MaxRequestBytes)
+	}
+	h, err := readHeader(j.msg.Header)
+	if err != nil {
+		return nil, err
+	}
+	if waited >= h.timeout {
+		return nil, contract.ErrDeadline.Sayf("the time ran out before the work began")
+	}
+	call := &callContext{Context: s.work, deadline: j.arrival.Add(h.timeout)}
+	defer call.finish()
+	ctx := telemetry.ExtractTrace(call, j.msg.Header)
+	if h.scoped {
+		ctx = telemetry.WithCall(ctx, h.actor, h.command)
+	}
+	if !s.conn.Telemetry().Tracing() {
+		return s.invoke(ctx, j)
+	}
+	ctx, span := s.conn.Telemetry().Start(ctx, j.endpoint.name, trace.SpanKindServer)
+	body, err := s.invoke(ctx, j)
+	span.SetAttributes(attribute.String(telemetry.KeyMethod, j.endpoint.name), attribute.String(telemetry.KeyCommand, h.command))
+	telemetry.End(span, err)
+	return body, err
+}
+
+// invoke runs the handler, turns a panic into an error and logs what the caller
+// will not be told.
+func (s *Server) invoke(ctx context.Context, j job) (body []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.conn.Telemetry().Logger.LogAttrs(ctx, slog.LevelError, "a handler panicked",
+				slog.String(telemetry.KeyMethod, j.endpoint.name), slog.String(telemetry.KeyPanic, fmt.Sprint(r)), telemetry.Stack(1))
+			body, err = nil, contract.ErrInternal
+		}
+	}()
+	body, err = j.endpoint.invoke(ctx, j.msg.Data)
+	if err != nil {
+		s.logFailure(ctx, j, err)
+	}
+	return body, err
+}
+
+// logFailure writes what went wrong at a level that fits: refusals are ordinary.
+func (s *Server) logFailure(ctx context.Context, j job, err error) {
+	level := slog.LevelDebug
+	code := contract.AsError(err).Code
+	switch {
+	case code == contract.Internal:
+		level = slog.LevelError
+	case !code.Refusal():
+		level = slog.LevelWarn
+	}
+	if log := s.conn.Telemetry().Logger; log.Enabled(ctx, level) {
+		log.LogAttrs(ctx, level, "a request failed", slog.String(telemetry.KeyMethod, j.endpoint.name),
+			slog.String(telemetry.KeyCode, code.String()), slog.String(telemetry.KeyError, err.Error()))
+	}
+}
+
+// callHeader is what a request says beside its body.
+type callHeader struct {
+	timeout time.Duration
+	command string
+	actor   contract.Actor
+	scoped  bool // there is a command or an actor
+}
+
+func readHeader(h nats.Header) (callHeader, error) {
+	c := callHeader{timeout: defaultWork}
+	if len(h) == 0 {
+		return c, nil
+	}
+	var err error
+	if values := h[contract.HeaderTimeout]; len(values) > 0 {
+		if c.timeout, err = parseTimeout(values); err != nil {
+			return c, err
+		}
+	}
+	if values := h[contract.HeaderCommand]; len(values) > 0 {
+		if len(values) > 1 || !validCommand(values[0]) {
+			return c, errCommand
+		}
+		c.command, c.scoped = values[0], true
+	}
+	if len(h[contract.HeaderActor]) > 0 {
+		c.scoped = true
+		c.actor, err = telemetry.ActorOf(h)
+	}
+	return c, err
+}
+
+var (
+	errCommand = contract.NewError(contract.Invalid, "bad_command_id", "the header "+contract.HeaderCommand+
+		" must be given once, as 1 to "+strconv.Itoa(maxCommand)+" printable ASCII characters")
+	errTimeout = contract.NewError(contract.Invalid, "bad_timeout", "the header "+contract.HeaderTimeout+
+		" must be given once, as a whole number of milliseconds")
+)
+
+func parseTimeout(values []string) (time.Duration, error) {
+	ms, err := strconv.ParseUint(values[0], 10, 63)
+	if err != nil || len(values) > 1 {
+		return 0, errTimeout
+	}
+	return time.Duration(min(ms, uint64(maxWork/time.Millisecond))) * time.Millisecond, nil //nolint:gosec // bounded
+}
+
+// validCommand reports whether id can travel in a header unchanged.
+func validCommand(id string) bool {
+	if len(id) == 0 || len(id) > maxCommand || id[0] == ' ' || id[len(id)-1] == ' ' {
+		return false
+	}
+	for i := 0; i < len(id); i++ {
+		if id[i] < ' ' || id[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
