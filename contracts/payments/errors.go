@@ -11,6 +11,5 @@ var (
 	ErrVoided      = contract.NewError(contract.FailedPrecondition, "payment_voided", "the payment is void")
 	ErrCaptured    = contract.NewError(contract.FailedPrecondition, "payment_captured", "the money was taken already: refund it")
 	ErrNotCaptured = contract.NewError(contract.FailedPrecondition, "payment_not_captured", "no money was taken")
-	ErrNotOpen     = contract.NewError(contract.FailedPrecondition, "payment_not_authorized", "no money is reserved")
 	ErrTooMuch     = contract.NewError(contract.Unprocessable, "amount_too_large", "the amount is not positive or larger than what is left")
 )
