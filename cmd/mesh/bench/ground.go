@@ -1,0 +1,73 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+	"github.com/ordermesh/ordermesh/embedded/natsd"
+)
+
+// ground is a server of its own for one benchmark over one transport.
+type ground struct {
+	transport string
+	server    *natsd.Server
+	dir       string
+	conns     []*bus.Conn
+}
+
+// newGround starts a server with an empty store.
+func newGround(o Options, transport string) (*ground, error) {
+	dir, err := os.MkdirTemp(o.Dir, "mesh-bench-")
+	if err != nil {
+		return nil, err
+	}
+	server, err := natsd.Start(natsd.Config{Port: -1, StoreDir: dir})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &ground{transport: transport, server: server, dir: dir}, nil
+}
+
+// dial connects as a service that measures and logs as in production.
+func (g *ground) dial(ctx context.Context, service string) (*bus.Conn, error) {
+	tel, err := telemetry.New(telemetry.Config{Service: service, Writer: io.Discard})
+	if err != nil {
+		return nil, err
+	}
+	cfg := bus.Config{URL: g.server.URL(), Service: service, Telemetry: tel}
+	if g.transport == Pipe {
+		cfg.Options = append(cfg.Options, nats.InProcessServer(g.server))
+	}
+	conn, err := bus.Dial(ctx, cfg)
+	if err == nil {
+		g.conns = append(g.conns, conn)
+	}
+	return conn, err
+}
+
+// provision creates streams and buckets.
+func (g *ground) provision(ctx context.Context, specs []contract.StreamSpec) error {
+	conn, err := g.dial(ctx, "provisioner")
+	if err != nil {
+		return err
+	}
+	return bus.Provision(ctx, conn, specs, 1)
+}
+
+// close ends the connections and the server and removes its store.
+func (g *ground) close() error {
+	for _, c := range g.conns {
+		c.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return errors.Join(g.server.Shutdown(ctx), os.RemoveAll(g.dir))
+}
