@@ -1,0 +1,312 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+)
+
+// Client starts and steers the flows of one service from any process. It is safe for
+// concurrent use and needs no closing: it ends with its connection.
+type Client struct {
+	conn    *bus.Conn
+	service string
+	log     streamLog
+
+	partitions atomic.Int64 // 0 until the stream was asked
+
+	mu      sync.Mutex
+	inbox   string // prefix of reply subjects, "" before the first
+	next    uint64
+	waiting map[string]chan []byte
+}
+
+// NewClient returns a client for the flows that the given service runs.
+func NewClient(conn *bus.Conn, service string) *Client {
+	return &Client{conn: conn, service: service, log: streamLog{conn}, waiting: map[string]chan []byte{}}
+}
+
+// Start starts an instance and returns once that is stored. Starting an id again
+// finds the instance that is there, running or ended, provided the input is the same;
+// otherwise the error is [ErrOtherInput].
+func Start[In, Out any](ctx context.Context, c *Client, d Definition[In, Out], id string, in In) (*Handle[Out], error) {
+	body, err := inputOf(id, in)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.start(ctx, d.spec, id, body, ""); err != nil {
+		return nil, err
+	}
+	return &Handle[Out]{client: c, name: d.name, id: id}, nil
+}
+
+// Do starts an instance, or finds the one that was started with the same id and
+// input, and waits for its result. When ctx ends the flow goes on.
+func Do[In, Out any](ctx context.Context, c *Client, d Definition[In, Out], id string, in In) (Out, error) {
+	var out Out
+	body, err := inputOf(id, in)
+	if err != nil {
+		return out, err
+	}
+	reply, answers, err := c.expect()
+	if err != nil {
+		return out, err
+	}
+	defer c.forget(reply)
+	if err := c.start(ctx, d.spec, id, body, reply); err != nil {
+		return out, err
+	}
+	return resultOf[Out](c.await(ctx, d.name, id, answers))
+}
+
+// Handle is an instance that was started.
+type Handle[Out any] struct {
+	client   *Client
+	name, id string
+}
+
+// ID is the instance's id.
+func (h *Handle[Out]) ID() string { return h.id }
+
+// Result waits for the end of the instance and returns its result, or the error with
+// which it failed: ErrCancelled after a cancel, ErrStuck when it cannot go on.
+func (h *Handle[Out]) Result(ctx context.Context) (Out, error) {
+	return Result[Out](ctx, h.client, h.name, h.id)
+}
+
+// Result is [Handle.Result] for an instance that somebody else started.
+func Result[Out any](ctx context.Context, c *Client, name, id string) (Out, error) {
+	var out Out
+	state, err := c.Get(ctx, name, id)
+	switch {
+	case err != nil:
+		return out, err
+	case state.Status.Ended() || state.Status == Stuck:
+		return resultOf[Out](state.outcome(), nil)
+	}
+	reply, answers, err := c.expect()
+	if err != nil {
+		return out, err
+	}
+	defer c.forget(reply)
+	if err := c.send(ctx, inputAttach, name, id, reply, nil); err != nil {
+		return out, err
+	}
+	return resultOf[Out](c.await(ctx, name, id, answers))
+}
+
+func resultOf[Out any](o outcome, err error) (Out, error) {
+	var out Out
+	if err == nil {
+		err = o.err()
+	}
+	if err != nil {
+		return out, err
+	}
+	err = decode(o.Result, &out)
+	return out, err
+}
+
+// inputOf checks and encodes a flow's input.
+func inputOf(id string, in any) ([]byte, error) {
+	if err := contract.CheckID("/id", id); err != nil {
+		return nil, err
+	}
+	if v, ok := in.(contract.Validator); ok {
+		if err := v.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	return encode(in)
+}
+
+// Cancel asks an instance to stop: its next step returns [ErrCancelled] and its
+// compensations run. It returns once the request is stored; a flow that ends before
+// its next step ends as it would have.
+func (c *Client) Cancel(ctx context.Context, name, id, reason string) error {
+	body, err := contract.Marshal(cancelBody{Reason: reason})
+	if err != nil {
+		return err
+	}
+	return c.steer(ctx, inputCancel, name, id, body)
+}
+
+// Retry lets a stuck instance go on at the step at which it got stuck.
+func (c *Client) Retry(ctx context.Context, name, id string) error {
+	return c.steer(ctx, inputRetry, name, id, nil)
+}
+
+func (c *Client) steer(ctx context.Context, kind inputKind, name, id string, body []byte) error {
+	state, err := c.Get(ctx, name, id)
+	if err != nil {
+		return err
+	}
+	if state.Status.Ended() {
+		return ErrEnded.Sayf("the flow %s %s has ended: %s", name, id, state.Status)
+	}
+	return c.send(ctx, kind, name, id, "", body)
+}
+
+// start appends the start input as the first message of its inbox. When there is one
+// already, it is the same start or another.
+func (c *Client) start(ctx context.Context, s spec, id string, body []byte, reply string) error {
+	subject, err := c.subject(ctx, s.name, id)
+	if err != nil {
+		return err
+	}
+	msg := c.message(ctx, inputStart, subject, reply, body)
+	msg.Header[headerVersion] = []string{strconv.Itoa(s.version)}
+	msg.Header[headerFirst] = []string{"1"}
+	err = c.append(ctx, msg, 0)
+	if !errors.Is(err, bus.ErrConflict) {
+		return err
+	}
+	start, err := findStart(ctx, c.log, subject)
+	switch {
+	case err != nil:
+		return err
+	case start.Sequence > 0 && !bytes.Equal(start.Data, body):
+		return ErrOtherInput
+	case start.Sequence > 0 && reply == "":
+		return nil
+	case start.Sequence > 0:
+		return c.send(ctx, inputAttach, s.name, id, reply, nil)
+	}
+	delete(msg.Header, headerFirst) // another input came first
+	msg.Header.Del("Nats-Expected-Last-Subject-Sequence")
+	return c.append(ctx, msg, bus.NoExpectation)
+}
+
+// send appends another input.
+func (c *Client) send(ctx context.Context, kind inputKind, name, id, reply string, body []byte) error {
+	subject, err := c.subject(ctx, name, id)
+	if err != nil {
+		return err
+	}
+	msg := c.message(ctx, kind, subject, reply, body)
+	msg.Header[headerInput] = []string{nuid.Next()}
+	return c.append(ctx, msg, bus.NoExpectation)
+}
+
+func (c *Client) message(ctx context.Context, kind inputKind, subject, reply string, body []byte) *nats.Msg {
+	msg := &nats.Msg{Subject: subject, Data: body, Header: make(nats.Header, 6)}
+	msg.Header[headerKind] = []string{string(kind)}
+	if reply != "" {
+		msg.Header[headerReply] = []string{reply}
+	}
+	telemetry.Inject(ctx, msg.Header)
+	return msg
+}
+
+// append stores an input. Whether an unanswered one is stored does not matter: it is
+// sent again, and the inbox knows starts by their place and others by their id.
+func (c *Client) append(ctx context.Context, msg *nats.Msg, expect uint64) error {
+	pause := Retry{First: 20 * time.Millisecond, Max: time.Second, Factor: 2}
+	for tries := 1; ; tries++ {
+		_, err := c.conn.Appender().Append(ctx, msg, expect)
+		if !errors.Is(err, bus.ErrUnknown) && !errors.Is(err, bus.ErrNoStream) {
+			return err
+		}
+		wait(ctx, pause.pause(tries, nil))
+		if ctx.Err() != nil {
+			return unavailable(err)
+		}
+	}
+}
+
+func unavailable(err error) error {
+	return fmt.Errorf("%w: %w", contract.ErrUnavailable, err)
+}
+
+// subject is the inbox of an instance.
+func (c *Client) subject(ctx context.Context, name, id string) (string, error) {
+	if !contract.ValidID(name) || !contract.ValidID(id) {
+		return "", contract.ErrInvalid.At("/id").Sayf("a flow's name and id are 1 to %d of the characters A-Z a-z 0-9 _ -", contract.MaxID)
+	}
+	n := int(c.partitions.Load())
+	if n == 0 {
+		stream, err := c.conn.JetStream().Stream(ctx, contract.FlowStream)
+		if err != nil {
+			return "", unavailable(err)
+		}
+		if n, err = partitionsOf(stream.CachedInfo().Config.Metadata); err != nil {
+			return "", err
+		}
+		c.partitions.Store(int64(n))
+	}
+	return contract.FlowInput(c.service, partitionOf(name, id, n), name, id), nil
+}
+
+// expect makes a reply subject. All of them share one subscription.
+func (c *Client) expect() (string, chan []byte, error) {
+	answers := make(chan []byte, 1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inbox == "" {
+		inbox := contract.InboxPrefix(c.conn.Service()) + ".flow." + nuid.Next() + "."
+		sub, err := c.conn.NATS().Subscribe(inbox+"*", c.answered)
+		if err != nil {
+			return "", nil, unavailable(err)
+		}
+		if err := sub.SetPendingLimits(-1, -1); err != nil {
+			return "", nil, unavailable(err)
+		}
+		c.inbox = inbox
+	}
+	c.next++
+	reply := c.inbox + strconv.FormatUint(c.next, 36)
+	c.waiting[reply] = answers
+	return reply, answers, nil
+}
+
+func (c *Client) forget(reply string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, reply)
+}
+
+func (c *Client) answered(m *nats.Msg) {
+	c.mu.Lock()
+	answers := c.waiting[m.Subject]
+	c.mu.Unlock()
+	if answers == nil {
+		return
+	}
+	select {
+	case answers <- m.Data:
+	default: // a second answer says the same
+	}
+}
+
+// await waits for the outcome. An answer can be lost with a connection, so the
+// journal is asked now and then.
+func (c *Client) await(ctx context.Context, name, id string, answers <-chan []byte) (outcome, error) {
+	look := time.NewTimer(2 * time.Second)
+	defer look.Stop()
+	for pause := 2 * time.Second; ; {
+		select {
+		case data := <-answers:
+			return decodeOutcome(data)
+		case <-ctx.Done():
+			return outcome{}, fmt.Errorf("wait for the flow %s %s: %w", name, id, ctx.Err())
+		case <-look.C:
+			if state, err := c.Get(ctx, name, id); err == nil && (state.Status.Ended() || state.Status == Stuck) {
+				return state.outcome(), nil
+			}
+			pause = min(2*pause, 30*time.Second)
+			look.Reset(pause)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package flow
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+)
+
+// Headers of an input. The body of a start is the flow's input, of a cancel its
+// reason in JSON.
+const (
+	headerKind    = "Mesh-Flow"         // what the input is; see inputKind
+	headerVersion = "Mesh-Flow-Version" // start: the version that the instance is pinned to
+	headerFirst   = "Mesh-Flow-First"   // start: stored as the first message of its inbox
+	headerReply   = "Mesh-Flow-Reply"   // who wants the outcome
+	headerInput   = "Mesh-Flow-Input"   // id of the input: a second one with it is skipped
+)
+
+// inputKind says what a message on an inbox asks for. "signal" and "timer" are
+// reserved; a kind that this build does not know is handed back.
+type inputKind string
+
+const (
+	inputStart  inputKind = "start"  // begin, or join the running instance
+	inputAttach inputKind = "attach" // wants the outcome
+	inputCancel inputKind = "cancel" // stop at the next step and compensate
+	inputRetry  inputKind = "retry"  // go on after being stuck
+)
+
+// errPoison reports a message on an inbox that nobody will ever be able to use.
+var errPoison = errors.New("not an input of a flow")
+
+// acker is what is needed of a delivered message; jetstream.Msg has it.
+type acker interface {
+	Ack() error
+	NakWithDelay(delay time.Duration) error
+}
+
+// input is one message of an inbox.
+type input struct {
+	kind      inputKind
+	name, id  string
+	version   int
+	first     bool
+	reply     string
+	inputID   string
+	trace     string
+	actor     string
+	body      []byte
+	sequence  uint64
+	delivered uint64
+	at        time.Time
+	msg       acker
+	reloads   int // how often its instance was fenced
+}
+
+// parseInput reads a delivered message.
+func parseInput(msg jetstream.Msg) (*input, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errPoison, err)
+	}
+	in, err := readInput(msg.Subject(), msg.Headers(), msg.Data())
+	if err != nil {
+		return nil, err
+	}
+	in.sequence, in.delivered, in.at = meta.Sequence.Stream, meta.NumDelivered, meta.Timestamp
+	in.msg = msg
+	return in, nil
+}
+
+// readInput reads what a message says by itself.
+func readInput(subject string, h nats.Header, body []byte) (*input, error) {
+	_, _, name, id, ok := contract.ParseFlowInput(subject)
+	if !ok || !contract.ValidID(name) || !contract.ValidID(id) {
+		return nil, fmt.Errorf("%w: subject %s", errPoison, subject)
+	}
+	in := &input{
+		kind: inputKind(headerOf(h, headerKind)), name: name, id: id, body: body,
+		first: headerOf(h, headerFirst) != "", reply: headerOf(h, headerReply), inputID: headerOf(h, headerInput),
+		trace: headerOf(h, contract.HeaderTrace), actor: headerOf(h, contract.HeaderActor),
+	}
+	if in.kind == "" {
+		return nil, fmt.Errorf("%w: header %s is missing", errPoison, headerKind)
+	}
+	if in.kind == inputStart {
+		version, err := strconv.Atoi(headerOf(h, headerVersion))
+		if err != nil || version < 1 {
+			return nil, fmt.Errorf("%w: header %s is %q", errPoison, headerVersion, headerOf(h, headerVersion))
+		}
+		in.version = version
+	}
+	return in, nil
+}
+
+// headerOf returns the first value of a header in the spelling that we write.
+func headerOf(h nats.Header, key string) string {
+	if values := h[key]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// known reports whether this build knows what the input asks for.
+func (in *input) known() bool {
+	switch in.kind {
+	case inputStart, inputAttach, inputCancel, inputRetry:
+		return true
+	}
+	return false
+}
+
+// origin is what an instance remembers of its start.
+func (in *input) origin() origin {
+	return origin{
+		Flow: in.name, ID: in.id, Version: in.version, Start: in.sequence, Hash: inputHash(in.body),
+		At: in.at.UnixMilli(), Trace: in.trace, Actor: in.actor,
+	}
+}
+
+// handBack lets the server deliver the input again after a while: another process
+// may know what to do with it. The pause grows with the deliveries.
+func (in *input) handBack() {
+	if in.msg == nil {
+		return
+	}
+	pause := time.Second << min(in.delivered, 5)
+	_ = in.msg.NakWithDelay(pause) // a lost answer means the same, after AckWait
+}
+
+// ack removes the input for good.
+func (in *input) ack() {
+	if in.msg == nil {
+		return
+	}
+	_ = in.msg.Ack() // a lost acknowledgement means another delivery, which is recognised
+}

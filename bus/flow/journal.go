@@ -1,0 +1,304 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/failpoint"
+)
+
+const (
+	// fullPage is the size from which a journal message is no longer extended: later
+	// messages name its sequence instead of repeating it.
+	fullPage = 8 << 10
+	// lingers is how long a record may wait for company when the function neither
+	// begins another step nor returns.
+	lingers = 2 * time.Millisecond
+)
+
+// errFenced reports that another writer extends the journal: this one stops without
+// a trace.
+var errFenced = errors.New("another writer has taken over the journal")
+
+// ending is how an instance leaves the engine: ended, or stuck.
+type ending struct {
+	Status Status
+	Result contract.Raw
+	Error  contract.Raw
+	Reason string
+}
+
+// journal writes one instance's subject. It is a group commit: at most one message
+// is on its way, what is recorded meanwhile shares the next one. The flow's
+// goroutine adds records, acknowledgements arrive on another; nobody waits for the
+// network under the lock.
+type journal struct {
+	ctx     context.Context
+	log     Log
+	subject string
+	writer  string
+	origin  origin
+	prefix  []byte // the encoded origin
+	settled func(ending)
+	lost    func(error)
+	written func(bytes int)
+
+	mu      sync.Mutex
+	changed sync.Cond
+	status  Status
+	replies []string
+	seen    []string
+	pages   []uint64 // full pages before the current one
+	page    []byte   // encoded records of the current page, as far as they were sent
+	pending []byte   // encoded records that were never sent
+	ends    []int    // where each of them ends
+	open    *record
+	end     *ending
+
+	base    uint64 // sequence of the last message that is known to be stored
+	n       uint64 // messages built by this writer
+	version uint64 // counts changes
+	wanted  uint64 // changes up to here shall be stored without delay
+	sent    uint64 // changes up to here are in the message under way or stored
+	durable uint64 // changes up to here are stored
+	sending bool
+	dead    bool
+	buf     []byte
+	msg     nats.Msg
+	timer   *time.Timer
+}
+
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// add appends a closed record and clears the open one. It returns the version to
+// wait for when the record must be durable.
+func (j *journal) add(r *record) uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.pending) > 0 {
+		j.pending = append(j.pending, ',')
+	}
+	j.pending = r.append(j.pending)
+	j.ends = append(j.ends, len(j.pending))
+	j.open = nil
+	j.touch()
+	return j.version
+}
+
+// setOpen notes what is known of the step under way; nil forgets it.
+func (j *journal) setOpen(r *record) uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.open = r
+	j.touch()
+	return j.version
+}
+
+// touch counts a change and makes sure that it does not linger; j.mu is held.
+func (j *journal) touch() {
+	j.version++
+	if j.dead {
+		return
+	}
+	if j.timer == nil {
+		j.timer = time.AfterFunc(lingers, j.flush)
+	} else {
+		j.timer.Reset(lingers)
+	}
+}
+
+// enter changes the status that the next message shows.
+func (j *journal) enter(s Status) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.status = s
+}
+
+// answerTo adds a reply subject that shall get the outcome.
+func (j *journal) answerTo(reply string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, r := range j.replies {
+		if r == reply {
+			return
+		}
+	}
+	j.replies = append(j.replies, reply)
+}
+
+// waiters returns who wants the outcome.
+func (j *journal) waiters() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.replies
+}
+
+// take notes an input's id; false means that it was known.
+func (j *journal) take(id string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, s := range j.seen {
+		if s == id {
+			return false
+		}
+	}
+	j.seen = append(j.seen, id)
+	return true
+}
+
+// finish records the end and sends everything.
+func (j *journal) finish(e ending) {
+	j.mu.Lock()
+	j.end = &e
+	j.version++
+	j.mu.Unlock()
+	j.flush()
+}
+
+// flush sends what is not on its way yet, or lets it join the next message.
+func (j *journal) flush() {
+	j.mu.Lock()
+	j.wanted = j.version
+	j.sendLocked()
+}
+
+// await blocks until the changes up to version are stored; false means that this
+// writer is out.
+func (j *journal) await(version uint64) bool {
+	j.flush()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for j.durable < version && !j.dead {
+		j.changed.Wait()
+	}
+	return j.durable >= version
+}
+
+// stop keeps the journal from sending anything more. What is on its way may still
+// arrive; an end that does is still announced.
+func (j *journal) stop() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.dead = true
+	if j.timer != nil {
+		j.timer.Stop()
+	}
+	j.changed.Broadcast()
+}
+
+// sendLocked sends the next message unless one is under way or nothing asks for it.
+// It is called with j.mu held and releases it.
+func (j *journal) sendLocked() {
+	if j.sending || j.dead || j.wanted <= j.sent {
+		j.mu.Unlock()
+		return
+	}
+	j.build()
+	j.sending = true
+	expect := j.base
+	j.mu.Unlock()
+	failpoint.Hit("flow.append_ready")
+	j.log.Append(&j.msg, expect, j.appended)
+	failpoint.Hit("flow.append_sent")
+}
+
+// build encodes the next message; j.mu is held and none is under way.
+func (j *journal) build() {
+	if len(j.page) >= fullPage {
+		j.pages = append(j.pages, j.base)
+		j.page = j.page[:0]
+	}
+	all := j.turnPage()
+	j.n++
+	b := append(j.buf[:0], j.prefix...)
+	status := j.status
+	if all && j.end != nil {
+		status = j.end.Status
+	}
+	b = appendMember(b, "status", string(status))
+	b = appendMember(b, "writer", j.writer)
+	b = strconv.AppendUint(appendName(b, "n"), j.n, 10)
+	b = appendStrings(b, "replies", j.replies)
+	b = appendStrings(b, "seen", j.seen)
+	b = appendSequences(b, "pages", j.pages)
+	if len(j.page) > 0 {
+		b = append(appendName(b, "records"), '[')
+		b = append(append(b, j.page...), ']')
+	}
+	if all {
+		if j.open != nil {
+			b = j.open.append(appendName(b, "open"))
+		}
+		if j.end != nil {
+			b = appendRaw(b, "result", j.end.Result)
+			b = appendRaw(b, "error", j.end.Error)
+			b = appendMember(b, "reason", j.end.Reason)
+		}
+		j.sent = j.version
+		if j.timer != nil {
+			j.timer.Stop()
+		}
+	}
+	j.buf = append(b, '}')
+	j.msg = nats.Msg{Subject: j.subject, Data: j.buf}
+}
+
+// turnPage moves pending records into the page until it is full and reports whether
+// all fitted. A record is never split, and there is always room for one.
+func (j *journal) turnPage() bool {
+	taken, from := 0, 0
+	for taken < len(j.ends) && len(j.page) < fullPage {
+		if len(j.page) > 0 && from == 0 {
+			j.page = append(j.page, ',')
+		}
+		j.page = append(j.page, j.pending[from:j.ends[taken]]...)
+		from = j.ends[taken]
+		taken++
+	}
+	if taken == len(j.ends) {
+		j.pending, j.ends = j.pending[:0], j.ends[:0]
+		return true
+	}
+	from++ // the comma
+	j.pending = append(j.pending[:0], j.pending[from:]...)
+	j.ends = j.ends[:copy(j.ends, j.ends[taken:])]
+	for i := range j.ends {
+		j.ends[i] -= from
+	}
+	return false
+}
+
+// appended takes the outcome of the message under way.
+func (j *journal) appended(sequence uint64, err error) {
+	if err != nil {
+		go j.resolve(err)
+		return
+	}
+	failpoint.Hit("flow.append_acked")
+	j.stored(sequence)
+}
+
+// stored goes on after the message under way is known to be in the log.
+func (j *journal) stored(sequence uint64) {
+	j.mu.Lock()
+	j.base, j.sending, j.durable = sequence, false, j.sent
+	size := len(j.buf)
+	settled := j.end != nil && j.durable == j.version
+	j.changed.Broadcast()
+	if settled {
+		end := *j.end
+		j.dead = true
+		j.mu.Unlock()
+		j.written(size)
+		j.settled(end)
+		return
+	}
+	j.sendLocked()
+	j.written(size)
+}

@@ -1,0 +1,274 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+)
+
+// fresh runs an instance that certainly has no journal: its start is the first
+// message of its inbox and nobody was given it before.
+func (in *instance) fresh(s spec) {
+	first := in.held[0]
+	in.attach(in.newJournal(first.origin()), s, first.body)
+	in.eng.metrics.of(in.name).started.Inc()
+	in.run()
+}
+
+// load finds out from the journal what its inputs mean: go on, begin, or answer.
+func (in *instance) load() {
+	var last Stored
+	if !in.read(func(ctx context.Context) (err error) {
+		last, err = in.eng.log.Last(ctx, contract.FlowLog(in.eng.service, in.name, in.id))
+		return err
+	}) {
+		return
+	}
+	if last.Sequence == 0 {
+		in.beginFromStart()
+		return
+	}
+	p, err := decodePage(last.Data)
+	switch {
+	case err != nil:
+		in.yield(err.Error())
+	case p.Status.Ended():
+		in.repeatOutcome(p)
+	case p.Status == Stuck && !in.woken(p):
+		in.repeatOutcome(p)
+	default:
+		in.resume(p, last.Sequence)
+	}
+}
+
+// read repeats a read of the log until it succeeds; false means that the instance
+// has to leave before.
+func (in *instance) read(f func(ctx context.Context) error) bool {
+	for tries := 1; in.halted() == haltNever && in.eng.ctx.Err() == nil; tries++ {
+		err := f(in.eng.ctx)
+		if err == nil {
+			return true
+		}
+		if tries%10 == 1 {
+			in.eng.telemetry.Logger.Warn("the journal cannot be read yet", in.attrs(telemetry.KeyError, err.Error())...)
+		}
+		in.sleep(Retry{First: 20 * time.Millisecond, Max: time.Second, Factor: 2}.pause(tries, nil), false)
+	}
+	return false
+}
+
+// beginFromStart runs an instance without a journal, if a start is among its inputs.
+func (in *instance) beginFromStart() {
+	var first *input
+	in.mu.Lock()
+	for _, h := range in.held {
+		if h.kind == inputStart && (first == nil || h.sequence < first.sequence) {
+			first = h
+		}
+	}
+	in.mu.Unlock()
+	if first == nil {
+		in.orphaned()
+		return
+	}
+	s, ok := in.eng.flows.find(first.name, first.version)
+	if !ok {
+		in.yield(fmt.Sprintf("version %d is not here", first.version))
+		return
+	}
+	in.attach(in.newJournal(first.origin()), s, first.body)
+	in.eng.metrics.of(in.name).started.Inc()
+	in.run()
+}
+
+// orphaned deals with inputs for an instance that has not begun: its start may still
+// be waiting for a process that knows its version.
+func (in *instance) orphaned() {
+	found := false
+	inbox := contract.FlowInput(in.eng.service, partitionOf(in.name, in.id, in.eng.partitions), in.name, in.id)
+	if !in.read(func(ctx context.Context) error {
+		start, err := findStart(ctx, in.eng.log, inbox)
+		found = start.Sequence > 0
+		return err
+	}) {
+		return
+	}
+	if found {
+		in.yield("the start is not here yet")
+		return
+	}
+	for _, h := range in.leaveInputs() {
+		if h.reply != "" {
+			in.eng.answer(h.reply, encodeOutcome(ending{Status: Failed, Error: contract.EncodeError(ErrNotFound)}))
+		}
+		h.ack()
+	}
+	in.ended(in)
+}
+
+// findStart returns the first start input of an inbox, or a zero Stored.
+func findStart(ctx context.Context, log Log, inbox string) (Stored, error) {
+	for from := uint64(1); ; {
+		s, err := log.Next(ctx, inbox, from)
+		if err != nil || s.Sequence == 0 || headerOf(s.Header, headerKind) == string(inputStart) {
+			return s, err
+		}
+		from = s.Sequence + 1
+	}
+}
+
+// repeatOutcome answers and acknowledges the inputs of an instance that has ended or
+// is stuck.
+func (in *instance) repeatOutcome(p page) {
+	outcome := encodeOutcome(ending{Status: p.Status, Result: p.Result, Error: p.Error, Reason: p.Reason})
+	for _, h := range in.leaveInputs() {
+		switch {
+		case h.reply == "":
+		case h.kind == inputStart && inputHash(h.body) != p.Hash:
+			in.eng.answer(h.reply, encodeOutcome(ending{Status: Failed, Error: contract.EncodeError(ErrOtherInput)}))
+		default:
+			in.eng.answer(h.reply, outcome)
+		}
+		h.ack()
+	}
+	in.ended(in)
+}
+
+// woken reports whether a stuck instance has an input that makes it go on.
+func (in *instance) woken(p page) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, h := range in.held {
+		if (h.kind == inputRetry || h.kind == inputCancel) && !contains(p.Seen, h.inputID) {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
+
+// resume replays an instance from its journal.
+func (in *instance) resume(p page, sequence uint64) {
+	s, ok := in.eng.flows.find(p.Flow, p.Version)
+	if !ok {
+		in.yield(fmt.Sprintf("version %d is not here", p.Version))
+		return
+	}
+	var args []byte
+	if !in.read(func(ctx context.Context) (err error) {
+		if args, err = in.startBody(ctx, p.Start); err != nil {
+			return err
+		}
+		in.history, err = loadHistory(ctx, in.eng.log, p)
+		return err
+	}) {
+		return
+	}
+	if unknown := unknownKind(in.history); unknown != "" {
+		in.yield("the journal has a record of the kind " + unknown)
+		return
+	}
+	in.open = p.Open
+	if p.Status == Stuck {
+		in.openAgain()
+	}
+	j := in.newJournal(p.origin)
+	j.restore(p, sequence)
+	in.attach(j, s, args)
+	in.eng.metrics.of(in.name).resumed.Inc()
+	in.run()
+}
+
+// openAgain gives the step at which a flow got stuck its attempts back, when a person
+// asked for a retry: that also answers for a step that may not repeat by itself.
+func (in *instance) openAgain() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, h := range in.held {
+		if h.kind == inputRetry {
+			in.open = nil
+		}
+	}
+}
+
+// startBody returns the flow's input.
+func (in *instance) startBody(ctx context.Context, start uint64) ([]byte, error) {
+	in.mu.Lock()
+	for _, h := range in.held {
+		if h.sequence == start {
+			in.mu.Unlock()
+			return h.body, nil
+		}
+	}
+	in.mu.Unlock()
+	s, err := in.eng.log.At(ctx, start)
+	return s.Data, err
+}
+
+// loadHistory reads the full pages before the last one.
+func loadHistory(ctx context.Context, log Log, p page) ([]record, error) {
+	var history []record
+	for _, sequence := range p.Pages {
+		s, err := log.At(ctx, sequence)
+		if err != nil {
+			return nil, err
+		}
+		full, err := decodePage(s.Data)
+		if err != nil {
+			return nil, fmt.Errorf("journal page %d: %w", sequence, err)
+		}
+		history = append(history, full.Records...)
+	}
+	history = append(history, p.Records...)
+	for i := range history {
+		if history[i].Index != i {
+			return nil, fmt.Errorf("the journal has a gap: record %d where %d belongs", history[i].Index, i)
+		}
+	}
+	return history, nil
+}
+
+func unknownKind(history []record) string {
+	for i := range history {
+		switch history[i].Kind {
+		case kindStep, kindUndo, kindNow, kindCancel:
+		default:
+			return string(history[i].Kind)
+		}
+	}
+	return ""
+}
+
+// restore continues a journal after its last message.
+func (j *journal) restore(p page, sequence uint64) {
+	j.base, j.pages, j.replies, j.seen, j.open = sequence, p.Pages, p.Replies, p.Seen, p.Open
+	if p.Status == Compensating {
+		j.status = Compensating
+	}
+	for i := range p.Records {
+		if i > 0 {
+			j.page = append(j.page, ',')
+		}
+		j.page = p.Records[i].append(j.page)
+	}
+}
+
+// yield hands the inputs back to the server: another process may know better.
+func (in *instance) yield(why string) {
+	in.eng.telemetry.Logger.Debug("flow handed back", in.attrs("reason", why)...)
+	for _, h := range in.leaveInputs() {
+		h.handBack()
+	}
+	in.ended(in)
+}

@@ -1,0 +1,249 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/failpoint"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+)
+
+const (
+	pinGroup = "owner"
+	// pullExpiry is shorter than the silence after which a worker is dead: the requests
+	// of one that was stopped have run out when its partitions are taken over.
+	pullExpiry = time.Second
+	pullBeat   = 500 * time.Millisecond
+	pinnedTTL  = 3 * time.Second
+	// ackWait is the last resort; a take-over resets the consumer.
+	ackWait       = time.Minute
+	maxAckPending = 1000
+	pullBatch     = 256
+	maxReloads    = 5
+)
+
+// partition is a share of a service's flows: one durable consumer, owned by one
+// worker at a time, and the instances that are in memory.
+type partition struct {
+	eng     *engine
+	js      jetstream.JetStream
+	n       int
+	durable string
+	poison  func(durable string, msg jetstream.Msg, err error) // buries what is no input
+	broken  func(n int)                                        // deliveries may have been lost
+
+	flows sync.WaitGroup // the instances' goroutines
+
+	mu      sync.Mutex
+	running map[string]*instance // by "<name>.<id>"
+	floor   uint64               // last sequence that a former owner may have been given
+	closed  bool
+	empty   chan struct{} // closed when closed and nothing runs
+	feed    jetstream.ConsumeContext
+}
+
+func newPartition(e *engine, js jetstream.JetStream, n int) *partition {
+	return &partition{
+		eng: e, js: js, n: n, durable: durableName(e.service, n),
+		running: map[string]*instance{}, empty: make(chan struct{}),
+	}
+}
+
+func durableName(service string, n int) string { return fmt.Sprintf("%s-%d", service, n) }
+
+// consumerConfig is the durable consumer of a partition.
+func consumerConfig(service string, n, partitions int) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable: durableName(service, n), FilterSubject: contract.FlowInputFilter(service, n),
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: maxAckPending,
+		DeliverPolicy:  jetstream.DeliverAllPolicy,
+		PriorityPolicy: jetstream.PriorityPolicyPinned, PriorityGroups: []string{pinGroup}, PinnedTTL: pinnedTTL,
+		Metadata: map[string]string{metadataPartitions: fmt.Sprint(partitions)},
+	}
+}
+
+// open makes the consumer deliver to us, beginning with everything that was not
+// acknowledged. The order matters: after UNPIN the former owner gets nothing new, and
+// what it was given is known before Reset makes the deliveries start again.
+func (p *partition) open(ctx context.Context) error {
+	stream, err := p.js.Stream(ctx, contract.FlowStream)
+	if err != nil {
+		return fmt.Errorf("partition %d: %w", p.n, err)
+	}
+	if err := stream.UnpinConsumer(ctx, p.durable, pinGroup); err != nil {
+		return fmt.Errorf("partition %d: unpin: %w", p.n, err)
+	}
+	consumer, err := stream.Consumer(ctx, p.durable)
+	if err != nil {
+		return fmt.Errorf("partition %d: %w", p.n, err)
+	}
+	p.mu.Lock()
+	p.floor = consumer.CachedInfo().Delivered.Stream
+	p.mu.Unlock()
+	if _, err := p.js.ResetConsumer(ctx, contract.FlowStream, p.durable); err != nil {
+		return fmt.Errorf("partition %d: reset: %w", p.n, err)
+	}
+	feed, err := consumer.Consume(p.deliver,
+		jetstream.PullPriorityGroup(pinGroup), jetstream.PullMaxMessages(pullBatch),
+		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullBeat),
+		jetstream.ConsumeErrHandler(p.feedError))
+	if err != nil {
+		return fmt.Errorf("partition %d: consume: %w", p.n, err)
+	}
+	p.mu.Lock()
+	p.feed = feed
+	p.mu.Unlock()
+	return nil
+}
+
+// feedError hears what Consume overcomes by itself. Where the consumer's server may
+// have changed, deliveries on their way are lost until AckWait: ask for them again.
+func (p *partition) feedError(_ jetstream.ConsumeContext, err error) {
+	if errors.Is(err, jetstream.ErrPinIDMismatch) || errors.Is(err, jetstream.ErrBatchCompleted) {
+		return
+	}
+	p.eng.telemetry.Logger.Debug("flow consumer reported an error", telemetry.KeyConsumer, p.durable, telemetry.KeyError, err.Error())
+	p.broken(p.n)
+}
+
+// silence stops the deliveries. What was delivered goes on.
+func (p *partition) silence() {
+	p.mu.Lock()
+	feed := p.feed
+	p.feed = nil
+	p.mu.Unlock()
+	if feed != nil {
+		feed.Stop()
+		<-feed.Closed()
+	}
+}
+
+// shut makes the partition take no more inputs and returns a channel that is closed
+// once no instance is left.
+func (p *partition) shut() <-chan struct{} {
+	p.silence()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.closed = true
+		if len(p.running) == 0 {
+			close(p.empty)
+		}
+	}
+	return p.empty
+}
+
+// stop tells every instance to leave.
+func (p *partition) stop(how int32) {
+	p.mu.Lock()
+	instances := make([]*instance, 0, len(p.running))
+	for _, in := range p.running {
+		instances = append(instances, in)
+	}
+	p.mu.Unlock()
+	for _, in := range instances {
+		in.stop(how)
+	}
+}
+
+// close gives the partition up at once.
+func (p *partition) close(how int32) {
+	p.shut()
+	p.stop(how)
+}
+
+// handOver gives the partition up in good order: short flows end, the others leave
+// at their next step with everything stored, and only then somebody else begins.
+func (p *partition) handOver(finish, leave time.Duration) {
+	empty := p.shut()
+	if !within(empty, finish) {
+		p.stop(haltSoon)
+		within(empty, leave)
+	}
+	p.stop(haltNow)
+}
+
+func within(done <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// deliver takes one message from the consumer.
+func (p *partition) deliver(msg jetstream.Msg) {
+	if failpoint.EarlyAck {
+		_ = msg.Ack()
+	}
+	if !p.eng.alive() {
+		return // not acknowledged: whoever owns the partition gets it
+	}
+	next, err := parseInput(msg)
+	switch {
+	case err != nil:
+		p.poison(p.durable, msg, err)
+	case !next.known() || !p.eng.flows.named(next.name):
+		next.handBack()
+	default:
+		p.dispatch(next)
+	}
+}
+
+// dispatch gives an input to its instance, and makes one where there is none.
+func (p *partition) dispatch(next *input) {
+	name := next.name + "." + next.id
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	if in := p.running[name]; in != nil && in.offer(next) {
+		return
+	}
+	in := newInstance(p.eng, next)
+	in.ended, in.fenced = p.forget, p.again
+	life := in.load
+	if next.kind == inputStart && next.first && next.delivered == 1 && next.sequence > p.floor {
+		if s, ok := p.eng.flows.find(next.name, next.version); ok {
+			life = func() { in.fresh(s) }
+		}
+	}
+	p.running[name] = in
+	p.flows.Go(func() { in.live(life) })
+}
+
+// forget takes an instance out of memory.
+func (p *partition) forget(in *instance) {
+	name := in.name + "." + in.id
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.running[name] == in {
+		delete(p.running, name)
+		if p.closed && len(p.running) == 0 {
+			close(p.empty)
+		}
+	}
+}
+
+// again reads the journal anew for inputs whose instance was fenced. As long as the
+// partition is ours the other writer was a former owner with a last word; if it is
+// not, nothing comes of it.
+func (p *partition) again(_ *instance, held []*input) {
+	for _, h := range held {
+		if h.reloads++; h.reloads > maxReloads || !p.eng.alive() {
+			continue
+		}
+		h.delivered++
+		p.dispatch(h)
+	}
+}

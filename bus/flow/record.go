@@ -1,0 +1,107 @@
+package flow
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+)
+
+// kind says what a record of the journal stands for. Kinds are stored: they are
+// never renamed. "timer", "signal", "child" and "branch" are reserved for waits,
+// child flows and parallel steps; a build that meets a kind it does not know hands
+// the flow back instead of guessing.
+type kind string
+
+const (
+	kindStep   kind = "step"   // the result of a step: a value or a terminal error
+	kindUndo   kind = "undo"   // a compensation that was carried out
+	kindNow    kind = "now"    // a clock reading
+	kindCancel kind = "cancel" // where the cancel was observed
+)
+
+// record is one entry of a journal. Its index is its place in the flow's order of
+// operations; a replay compares index, kind, name and input hash.
+type record struct {
+	Index   int          `json:"i"`
+	Kind    kind         `json:"kind"`
+	Name    string       `json:"name,omitzero"`
+	Hash    string       `json:"hash,omitzero"`    // of the step's declared input
+	At      int64        `json:"at,omitzero"`      // Unix milliseconds, for people
+	Tries   int          `json:"tries,omitzero"`   // attempts so far
+	Out     contract.Raw `json:"out,omitzero"`     // the step's result
+	Err     contract.Raw `json:"err,omitzero"`     // or its terminal error
+	Last    string       `json:"last,omitzero"`    // text of the last attempt's error
+	Due     int64        `json:"due,omitzero"`     // open: when the next attempt is due, Unix milliseconds
+	Intent  bool         `json:"intent,omitzero"`  // open: a step that must not repeat was about to run
+	Outcome string       `json:"outcome,omitzero"` // reserved: how a wait or a branch ended
+}
+
+// append encodes the record.
+func (r *record) append(b []byte) []byte {
+	b = append(b, `{"i":`...)
+	b = strconv.AppendInt(b, int64(r.Index), 10)
+	b = append(b, `,"kind":`...)
+	b = appendString(b, string(r.Kind))
+	b = appendMember(b, "name", r.Name)
+	b = appendMember(b, "hash", r.Hash)
+	b = appendNumber(b, "at", r.At)
+	b = appendNumber(b, "tries", int64(r.Tries))
+	b = appendRaw(b, "out", r.Out)
+	b = appendRaw(b, "err", r.Err)
+	b = appendMember(b, "last", r.Last)
+	b = appendNumber(b, "due", r.Due)
+	if r.Intent {
+		b = append(b, `,"intent":true`...)
+	}
+	b = appendMember(b, "outcome", r.Outcome)
+	return append(b, '}')
+}
+
+// differs names both sides when the replayed function does something else than the
+// journal says, and returns "" when they agree.
+func (r *record) differs(k kind, name, hash string) string {
+	if r.Kind == k && r.Name == name && r.Hash == hash {
+		return ""
+	}
+	return fmt.Sprintf("at index %d the journal has %s, the code does %s", r.Index,
+		describe(r.Kind, r.Name, r.Hash), describe(k, name, hash))
+}
+
+func describe(k kind, name, hash string) string {
+	text := string(k)
+	if name != "" {
+		text += " " + strconv.Quote(name)
+	}
+	if hash != "" {
+		text += " with input " + hash
+	}
+	return text
+}
+
+func appendMember(b []byte, name, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return appendString(appendName(b, name), value)
+}
+
+func appendNumber(b []byte, name string, value int64) []byte {
+	if value == 0 {
+		return b
+	}
+	return strconv.AppendInt(appendName(b, name), value, 10)
+}
+
+func appendRaw(b []byte, name string, value []byte) []byte {
+	if len(value) == 0 {
+		return b
+	}
+	return append(appendName(b, name), value...)
+}
+
+func appendName(b []byte, name string) []byte {
+	b = append(b, ',', '"')
+	b = append(b, name...)
+	return append(b, '"', ':')
+}

@@ -1,0 +1,151 @@
+package flow
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+)
+
+// Run is one execution of a flow's function: the handle for its steps. It belongs to
+// the goroutine that runs the function, is no context on purpose (calls belong into
+// steps, which get one), and is worthless once the function has returned.
+type Run struct {
+	inst      *instance
+	next      int // index of the next operation
+	names     map[string]struct{}
+	undo      []call
+	inside    string // name of the step that is running
+	cancelled bool
+}
+
+// ID is the instance's id.
+func (r *Run) ID() string { return r.inst.id }
+
+// Key is the idempotency key of a step or compensation: the same at every attempt
+// and every replay of this instance, different for every other. Effects carry it as
+// their command id, so that a repeated attempt is recognised at the far side.
+func (r *Run) Key(step string) string { return key(r.inst.j.subject, step) }
+
+func key(subject, step string) string {
+	sum := sha256.Sum256([]byte(subject + "\x00" + step))
+	return base32.StdEncoding.EncodeToString(sum[:])[:26]
+}
+
+// Now reads the clock once and remembers it: a replay sees the same time. The next
+// step begins only when the reading is stored.
+func (r *Run) Now() time.Time {
+	in := r.inst
+	r.outside("now")
+	if rec := r.replay(kindNow, "", ""); rec != nil {
+		var t time.Time
+		if err := decode(rec.Out, &t); err != nil {
+			in.park(fmt.Sprintf("the clock reading at index %d cannot be read: %v", rec.Index, err))
+		}
+		return t
+	}
+	now := time.Now().UTC().Round(0)
+	raw, err := encode(now)
+	if err != nil {
+		in.park(err.Error())
+	}
+	r.record(&record{Kind: kindNow, Out: raw}, true)
+	return now
+}
+
+// outside refuses operations inside of a step: their order would not be determined.
+func (r *Run) outside(what string) {
+	if r.inside != "" {
+		r.inst.park(fmt.Sprintf("%s inside of the step %q: steps cannot be nested", what, r.inside))
+	}
+}
+
+// claim takes a name. Names are unique within an instance, because keys derive from
+// them.
+func (r *Run) claim(name string) {
+	r.outside(fmt.Sprintf("step %q", name))
+	if !contract.ValidID(name) {
+		r.inst.park(fmt.Sprintf("step name %q cannot be used: 1 to %d of A-Z a-z 0-9 _ -", name, contract.MaxID))
+	}
+	if _, twice := r.names[name]; twice {
+		r.inst.park(fmt.Sprintf("step name %q is used twice: names must be unique within a flow", name))
+	}
+	if r.names == nil {
+		r.names = make(map[string]struct{}, 8)
+	}
+	r.names[name] = struct{}{}
+}
+
+// replay returns the journal's record of the next operation, or nil when the journal
+// ends before it. Where the function does something else than the journal says, the
+// flow is parked.
+func (r *Run) replay(k kind, name, hash string) *record {
+	in := r.inst
+	if r.next < len(in.history) {
+		rec := &in.history[r.next]
+		if rec.Kind == kindCancel && k == kindStep {
+			r.next++
+			return rec
+		}
+		if text := rec.differs(k, name, hash); text != "" {
+			in.park("the code does not follow the journal: " + text)
+		}
+		r.next++
+		return rec
+	}
+	if open := in.open; open != nil {
+		if text := open.differs(k, name, hash); text != "" {
+			in.park("the code does not follow the journal: " + text)
+		}
+	}
+	return nil
+}
+
+// record closes the next operation. Nothing that follows a volatile record may
+// happen before it is stored: repeating it would give another result.
+func (r *Run) record(rec *record, volatile bool) {
+	in := r.inst
+	rec.Index, rec.At = r.next, time.Now().UnixMilli()
+	r.next++
+	in.open = nil
+	in.history = append(in.history, *rec)
+	version := in.j.add(rec)
+	if volatile {
+		in.barrier = version
+	}
+}
+
+// Compensate registers how to undo what came before it. When the flow fails or is
+// cancelled, the registered functions run in reverse order, each as a journaled step
+// of its own with the key run.Key(name), and each until it succeeds.
+//
+// Register it before the step whose effect it undoes: a step that timed out may have
+// taken effect although it returned an error. fn must therefore cope with nothing to
+// undo. A refusal that fn returns parks the flow: a person has to look.
+func Compensate(run *Run, name string, fn func(ctx context.Context) error, opts ...StepOption) {
+	run.claim(name)
+	c := call{kind: kindUndo, name: name, opts: stepOptionsOf(run, name, opts)}
+	c.run = func(ctx context.Context) ([]byte, error) { return nil, fn(ctx) }
+	run.undo = append(run.undo, c)
+}
+
+// compensate runs what was registered, last first.
+func (r *Run) compensate() {
+	if len(r.undo) == 0 {
+		return
+	}
+	r.inst.j.enter(Compensating)
+	for i := len(r.undo) - 1; i >= 0; i-- {
+		if err := r.do(r.undo[i]); err != nil {
+			r.inst.park(fmt.Sprintf("the compensation %s failed: %v", r.undo[i].name, err))
+		}
+	}
+}
+
+// leave ends the flow's goroutine from anywhere in the user's function. Deferred
+// functions run; a recover in between does not stop it.
+func leave() { runtime.Goexit() }

@@ -1,0 +1,273 @@
+package flow
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/failpoint"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+)
+
+// defaultTimeout bounds one attempt of a step that names no other.
+const defaultTimeout = 30 * time.Second
+
+type stepOptions struct {
+	retry   Retry
+	timeout time.Duration
+	hash    string
+	durable bool
+	once    bool
+	err     error
+}
+
+// StepOption changes how a step or a compensation runs.
+type StepOption func(*stepOptions)
+
+// WithRetry sets the step's retry policy.
+func WithRetry(r Retry) StepOption { return func(o *stepOptions) { o.retry = r.withDefaults() } }
+
+// WithTimeout bounds each attempt; the default is 30 s. An attempt that ran out of
+// time is tried again like any other error.
+func WithTimeout(d time.Duration) StepOption {
+	return func(o *stepOptions) {
+		if d <= 0 {
+			o.err = fmt.Errorf("time-out %v", d)
+			return
+		}
+		o.timeout = d
+	}
+}
+
+// WithInput declares what the step works on. Its hash is journaled, and a replay in
+// which the step would work on something else parks the flow.
+func WithInput(v any) StepOption {
+	return func(o *stepOptions) {
+		raw, err := encode(v)
+		o.hash, o.err = inputHash(raw), err
+	}
+}
+
+// WithDurable makes the step return only when its result is stored: for a result
+// that a second attempt with the same key would not repeat.
+func WithDurable() StepOption { return func(o *stepOptions) { o.durable = true } }
+
+// WithAtMostOnce is for an effect that cannot carry a key: the intent is stored
+// before the attempt, and when afterwards the outcome is unknown (an error that is
+// no refusal, a time-out, a crash) the flow is parked instead of trying again.
+func WithAtMostOnce() StepOption { return func(o *stepOptions) { o.once = true } }
+
+func stepOptionsOf(r *Run, name string, opts []StepOption) stepOptions {
+	o := stepOptions{retry: Retry{}.withDefaults(), timeout: defaultTimeout}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.err != nil {
+		r.inst.park(fmt.Sprintf("bad option of the step %q: %v", name, o.err))
+	}
+	return o
+}
+
+func inputHash(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Step runs fn and journals its result; after a crash the journaled result is
+// returned and fn is not called again.
+//
+// fn is at least once: it runs again when the process dies between the effect and
+// the record. Effects therefore carry run.Key(name). A refusal (contract.IsRefusal)
+// is terminal: it is journaled and returned. Any other error, a time-out and a panic
+// are tried again as the retry policy says. After a cancel every step returns
+// [ErrCancelled] without running. The function should return an error it cannot
+// handle: the flow then compensates and fails.
+//
+// The result is JSON in the journal, at most 256 KiB.
+func Step[T any](run *Run, name string, fn func(ctx context.Context) (T, error), opts ...StepOption) (T, error) {
+	var out T
+	run.claim(name)
+	c := call{kind: kindStep, name: name, opts: stepOptionsOf(run, name, opts)}
+	c.run = func(ctx context.Context) ([]byte, error) {
+		v, err := fn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		raw, err := encode(v)
+		if err != nil {
+			return nil, unrecordable{err}
+		}
+		out = v
+		return raw, nil
+	}
+	c.load = func(raw []byte) error { return decode(raw, &out) }
+	if err := run.do(c); err != nil {
+		var zero T
+		return zero, err
+	}
+	return out, nil
+}
+
+// call is one step or compensation without its type.
+type call struct {
+	kind kind
+	name string
+	opts stepOptions
+	run  func(ctx context.Context) ([]byte, error)
+	load func(raw []byte) error
+}
+
+// do replays or performs one call.
+func (r *Run) do(c call) error {
+	in := r.inst
+	if r.cancelled && c.kind == kindStep {
+		return in.cancelError()
+	}
+	if rec := r.replay(c.kind, c.name, c.opts.hash); rec != nil {
+		return r.repeat(rec, c)
+	}
+	if c.kind == kindStep && in.cancelRequested() {
+		return r.observeCancel()
+	}
+	in.proceed()
+	return r.perform(c)
+}
+
+// repeat returns what the journal says.
+func (r *Run) repeat(rec *record, c call) error {
+	in := r.inst
+	if rec.Kind == kindCancel {
+		r.cancelled = true
+		in.setCancelReason(rec.Last)
+		return in.cancelError()
+	}
+	if len(rec.Err) > 0 {
+		return contract.DecodeError(rec.Err, "a step failed")
+	}
+	if c.load == nil {
+		return nil
+	}
+	if err := c.load(rec.Out); err != nil {
+		in.park(fmt.Sprintf("the journaled result of the step %q cannot be read: %v", c.name, err))
+	}
+	return nil
+}
+
+// observeCancel journals where the cancel took hold.
+func (r *Run) observeCancel() error {
+	in := r.inst
+	r.cancelled = true
+	in.markSeen()
+	r.record(&record{Kind: kindCancel, Last: brief(in.cancelReason())}, true)
+	return in.cancelError()
+}
+
+// perform tries until the step has an outcome.
+func (r *Run) perform(c call) error {
+	in := r.inst
+	tries := 0
+	if in.open != nil {
+		if in.open.Intent {
+			in.park(inDoubt(c.name, "its intent is journaled, its result is not"))
+		}
+		tries = in.open.Tries
+		in.sleepUntil(in.open.Due, c.opts.retry.Max, c.kind == kindStep)
+	}
+	for {
+		if c.kind == kindStep && tries > 0 && in.cancelRequested() {
+			return r.observeCancel()
+		}
+		in.proceed()
+		if c.opts.once {
+			in.leaveOpen(&record{Index: r.next, Kind: c.kind, Name: c.name, Hash: c.opts.hash, Intent: true}, true)
+		}
+		tries++
+		raw, err := r.attempt(c)
+		failpoint.Hit("flow.step_done")
+		if in.halted() == haltNow {
+			leave() // whatever err says, it may be the halt
+		}
+		if err == nil {
+			r.record(&record{Kind: c.kind, Name: c.name, Hash: c.opts.hash, Tries: tries, Out: raw}, false)
+			if c.opts.durable || c.opts.once {
+				in.settleRecords()
+			}
+			return nil
+		}
+		if final, done := r.failed(c, tries, err); done {
+			return final
+		}
+	}
+}
+
+// failed deals with an attempt's error: done means that the step has its outcome,
+// otherwise the pause before the next attempt is over.
+func (r *Run) failed(c call, tries int, err error) (final error, done bool) {
+	in := r.inst
+	open := &record{
+		Index: r.next, Kind: c.kind, Name: c.name, Hash: c.opts.hash,
+		At: time.Now().UnixMilli(), Tries: tries, Last: brief(err.Error()),
+	}
+	var crash panicError
+	var bad unrecordable
+	refused := contract.IsRefusal(err) && !errors.As(err, &bad)
+	switch {
+	case errors.As(err, &bad):
+		in.open = open
+		in.parkOpen(fmt.Sprintf("the result of the step %q cannot be journaled: %v", c.name, err))
+	case c.kind == kindUndo && (refused || c.opts.retry.exhausted(tries)):
+		in.open = open
+		in.parkOpen(fmt.Sprintf("the compensation %q failed: %v", c.name, err))
+	case refused || (c.opts.retry.exhausted(tries) && !c.opts.once):
+		e := stepError(c.name, tries, err)
+		r.record(&record{Kind: c.kind, Name: c.name, Hash: c.opts.hash, Tries: tries, Err: contract.EncodeError(e), Last: open.Last}, true)
+		in.logRefused(c.name, tries, err)
+		return e, true
+	case c.opts.once:
+		open.Intent = true
+		in.open = open
+		in.parkOpen(inDoubt(c.name, err.Error()))
+	case errors.As(err, &crash) && tries >= panicAttempts:
+		in.open = open
+		in.parkOpen(fmt.Sprintf("the step %q panicked %d times: %v", c.name, tries, crash.value))
+	}
+	in.logRetry(c.name, tries, err)
+	pause := c.opts.retry.pause(tries, err)
+	open.Due = time.Now().Add(pause).UnixMilli()
+	in.leaveOpen(open, false)
+	in.sleep(pause, c.kind == kindStep)
+	return nil, false
+}
+
+func inDoubt(name, why string) string {
+	return fmt.Sprintf("the step %q must not be repeated and may have taken effect: %s", name, why)
+}
+
+// attempt calls the step once. A panic becomes an error; its stack is logged.
+func (r *Run) attempt(c call) (raw []byte, err error) {
+	in := r.inst
+	ctx, cancel := context.WithTimeout(in.base, c.opts.timeout)
+	defer cancel()
+	r.inside = c.name
+	defer func() {
+		r.inside = ""
+		if v := recover(); v != nil {
+			in.logPanic(c.name, v)
+			raw, err = nil, panicError{v}
+		}
+	}()
+	if !in.eng.telemetry.Tracing() {
+		return c.run(ctx)
+	}
+	ctx, span := in.eng.telemetry.Start(ctx, in.name+" "+c.name, trace.SpanKindInternal)
+	in.describe(span, c.name)
+	raw, err = c.run(ctx)
+	telemetry.End(span, err)
+	return raw, err
+}
