@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/ordermesh/ordermesh/bus"
-	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/embedded/natsd"
 )
@@ -65,7 +64,7 @@ func runDev(ctx context.Context, c *cli, o devOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	web, err := listenHTTP(o.http)
+	web, err := listenHTTP(ctx, o.http)
 	if err != nil {
 		return err
 	}
@@ -82,7 +81,7 @@ func runDev(ctx context.Context, c *cli, o devOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, stopServer(ctx, server)) }()
 	d := &devMesh{cli: c, options: o, telemetry: tel, server: server, web: web, directory: dir}
-	d.services = hostAll(services, func(ctx context.Context, name string) (*bus.Conn, error) {
+	d.services = hostAll(services, profileDev, func(ctx context.Context, name string) (*bus.Conn, error) {
 		return bus.Dial(ctx, bus.Config{
 			URL: server.URL(), Service: name, User: name, Password: passwords[name], Telemetry: tel.For(name),
 		})
@@ -171,16 +170,8 @@ type devMesh struct {
 	services  []*hosted
 }
 
-// run provisions, serves until ctx ends and drains.
+// run serves until ctx ends and drains.
 func (d *devMesh) run(ctx context.Context) error {
-	admin, err := bus.Dial(ctx, bus.Config{URL: d.server.URL(), Service: "mesh", Telemetry: d.telemetry})
-	if err != nil {
-		return err
-	}
-	defer admin.Close()
-	if err := bus.Provision(ctx, admin, contract.Streams(descriptors(allServices())...), 1); err != nil {
-		return err
-	}
 	h := newHealth(d.telemetry, d.services, component{"nats", d.server.Healthy})
 	d.web.start(h.handler())
 	return serveUntilDone(ctx, h, d.services, d.welcome)

@@ -80,11 +80,12 @@ type webServer struct {
 }
 
 // listenHTTP opens address; "" is no HTTP at all and gives nil.
-func listenHTTP(address string) (*webServer, error) {
+func listenHTTP(ctx context.Context, address string) (*webServer, error) {
 	if address == "" {
 		return nil, nil //nolint:nilnil // no address, no server: both are asked for
 	}
-	listener, err := net.Listen("tcp", address)
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, usagef("%s is taken by another program: stop it or choose another address with --http", address)
 	}

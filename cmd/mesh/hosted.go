@@ -19,20 +19,21 @@ type dialer func(ctx context.Context, service string) (*bus.Conn, error)
 // hosted is one service in this process, on a connection of its own.
 type hosted struct {
 	service
-	dial  dialer
-	conn  atomic.Pointer[bus.Conn]
-	ready chan struct{}
+	profile profile
+	dial    dialer
+	conn    atomic.Pointer[bus.Conn]
+	ready   chan struct{}
 }
 
-func hostAll(services []service, dial dialer) []*hosted {
+func hostAll(services []service, p profile, dial dialer) []*hosted {
 	list := make([]*hosted, len(services))
 	for i, s := range services {
-		list[i] = &hosted{service: s, dial: dial, ready: make(chan struct{})}
+		list[i] = &hosted{service: s, profile: p, dial: dial, ready: make(chan struct{})}
 	}
 	return list
 }
 
-// Run connects, builds and serves until ctx ends, then drains the connection.
+// Run connects, prepares the streams, builds and serves until ctx ends, then drains the connection.
 func (h *hosted) Run(ctx context.Context) error {
 	conn, err := h.dial(ctx, h.desc.Name)
 	if err != nil {
@@ -45,6 +46,9 @@ func (h *hosted) Run(ctx context.Context) error {
 			conn.Telemetry().Logger.WarnContext(ctx, "the connection did not drain", "error", err.Error())
 		}
 	}()
+	if err := h.profile.prepare(ctx, conn, h.desc); err != nil {
+		return h.failed(ctx, err)
+	}
 	svc, err := h.build(conn)
 	if err != nil {
 		return h.failed(ctx, err)

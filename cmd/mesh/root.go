@@ -47,8 +47,16 @@ func newRoot(c *cli) *cobra.Command {
 		return usagef("%w; see '%s --help'", err, cmd.CommandPath())
 	})
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON for programs instead of text for people")
-	root.AddCommand(devCommand(c), versionCommand(c))
+	root.AddCommand(
+		devCommand(c), runCommand(c),
+		inGroup(groupOther, topologyCommand(c)), versionCommand(c),
+	)
 	return root
+}
+
+func inGroup(id string, cmd *cobra.Command) *cobra.Command {
+	cmd.GroupID = id
+	return cmd
 }
 
 // group is a command that only holds others: it needs one of them.

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+)
+
+// waitingAfter is when a service says that it still looks for its server.
+const waitingAfter = 2 * time.Second
+
+type runOptions struct {
+	nats    natsFlags
+	profile profile
+	http    string
+	log     slog.Level
+}
+
+func runCommand(c *cli) *cobra.Command {
+	o := runOptions{profile: profileDev}
+	cmd := &cobra.Command{
+		Use: "run <service>...", Short: "Run one or more services against a NATS server", GroupID: groupStart,
+		Long: "Run services against a NATS server that runs elsewhere; the code is the same as in 'mesh dev'.\n" +
+			"Services start in any order and wait for what they need. Profile dev creates missing streams;\n" +
+			"profile production refuses to start unless 'mesh topology check' is content.\n\nServices: " + strings.Join(serviceNames(), ", "),
+		Example: "  mesh run orders\n  mesh run payments shipping --nats nats://10.0.0.5:4222 --http :8081\n" +
+			"  mesh run orders --profile production --creds orders.creds",
+		ValidArgs: serviceNames(),
+		Args:      knownServices,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runServices(cmd.Context(), c, o, selectServices(args))
+		},
+	}
+	f := cmd.Flags()
+	o.nats.add(f)
+	f.Var(&o.profile, "profile", "`dev` creates missing streams, production demands replicated ones")
+	f.StringVar(&o.http, "http", "", "`address` for /livez, /readyz and /metrics; none by default")
+	logFlag(f, &o.log)
+	return cmd
+}
+
+func serviceNames() []string {
+	var list []string
+	for _, s := range allServices() {
+		list = append(list, s.desc.Name)
+	}
+	return list
+}
+
+// knownServices demands at least one service, known and named once.
+func knownServices(cmd *cobra.Command, args []string) error {
+	known := serviceNames()
+	if len(args) == 0 {
+		return usagef("name at least one service: %s", strings.Join(known, ", "))
+	}
+	for i, name := range args {
+		if !slices.Contains(known, name) {
+			return usagef("there is no service %q: choose from %s", name, strings.Join(known, ", "))
+		}
+		if slices.Contains(args[:i], name) {
+			return usagef("service %q is named twice", name)
+		}
+	}
+	return nil
+}
+
+func selectServices(names []string) []service {
+	return slices.DeleteFunc(allServices(), func(s service) bool { return !slices.Contains(names, s.desc.Name) })
+}
+
+// runServices serves until ctx ends.
+func runServices(ctx context.Context, c *cli, o runOptions, services []service) error {
+	tel, err := newTelemetry(c, o.log)
+	if err != nil {
+		return err
+	}
+	web, err := listenHTTP(ctx, o.http)
+	if err != nil {
+		return err
+	}
+	defer web.stop(context.WithoutCancel(ctx))
+	list := hostAll(services, o.profile, func(ctx context.Context, name string) (*bus.Conn, error) {
+		defer o.announceWaiting(tel.For(name))()
+		return bus.Dial(ctx, o.nats.config(name, tel.For(name)))
+	})
+	h := newHealth(tel, list)
+	web.start(h.handler())
+	return serveUntilDone(ctx, h, list, func(ctx context.Context) error {
+		if err := awaitReady(ctx, list); err != nil {
+			return err
+		}
+		return c.announceRun(list, redacted(o.nats.address()), web.url())
+	})
+}
+
+// announceWaiting logs once when connecting takes long; the returned function ends
+// the wait.
+func (o *runOptions) announceWaiting(tel *telemetry.Telemetry) func() {
+	timer := time.AfterFunc(waitingAfter, func() {
+		tel.Logger.Warn("no NATS server answers yet, still trying", telemetry.KeyURL, redacted(o.nats.address()))
+	})
+	return func() { timer.Stop() }
+}
+
+// announceRun says that the services serve.
+func (c *cli) announceRun(services []*hosted, natsURL, httpURL string) error {
+	took := time.Since(c.start).Milliseconds()
+	if c.json {
+		return c.printJSON(readyNote{Ready: true, ReadyMS: took, NATS: natsURL, HTTP: httpURL, Services: hostedNames(services)})
+	}
+	_, err := fmt.Fprintf(c.out, "%s ready in %d ms on %s\n", strings.Join(hostedNames(services), ", "), took, natsURL)
+	return err
+}
