@@ -52,8 +52,8 @@ type source interface {
 	// stream that does not exist gives false.
 	last(ctx context.Context, stream, filter string) (sequence uint64, exists bool, err error)
 	// each calls hear for every message that matches filter, in order, up to the
-	// sequence upTo, which exists. With newest only the newest of each subject.
-	each(ctx context.Context, stream, filter string, upTo uint64, newest bool, hear func(message)) error
+	// sequence upTo, which exists.
+	each(ctx context.Context, stream, filter string, upTo uint64, hear func(message)) error
 }
 
 // message is one stored message.
@@ -77,10 +77,10 @@ func Run(ctx context.Context, nc *nats.Conn, opts Options) (Report, error) {
 // testimony is one stream's part: what to read and who folds it.
 type testimony struct {
 	stream, filter string
-	newest         bool // only the newest message of each subject matters
 	hear           func(message)
 	upTo           uint64
 	exists         bool
+	heard          int
 }
 
 func judge(ctx context.Context, src source, opts Options) (Report, error) {
@@ -119,7 +119,11 @@ func read(ctx context.Context, src source, all []*testimony) error {
 			continue
 		}
 		group.Go(func() error {
-			if err := src.each(ctx, t.stream, t.filter, t.upTo, t.newest, t.hear); err != nil {
+			hear := func(m message) {
+				t.heard++
+				t.hear(m)
+			}
+			if err := src.each(ctx, t.stream, t.filter, t.upTo, hear); err != nil {
 				return fmt.Errorf("read stream %s: %w", t.stream, err)
 			}
 			return nil
@@ -139,7 +143,7 @@ func (c *court) testimonies() []*testimony {
 		{stream: catalog.Events.Info().Stream, filter: "evt.>", hear: c.products.hear},
 		{stream: "KV_" + sandbox.CarrierBook, filter: "$KV." + sandbox.CarrierBook + ".>", hear: c.carrier.hear},
 		{stream: "KV_" + sandbox.ProviderBook, filter: "$KV." + sandbox.ProviderBook + ".>", hear: c.provider.hear},
-		{stream: contract.FlowStream, filter: "flow.*.*.>", hear: c.flows.hear},
+		{stream: contract.FlowStream, filter: "flow.>", hear: c.flows.hear},
 		{stream: contract.DLQStream, filter: "dlq.>", hear: c.letters.hear},
 	}
 }
