@@ -35,6 +35,9 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
+// errSaid ends a command with exitBad without another word: its output has said it.
+var errSaid = errors.New("something bad was found")
+
 // exitCode: what cobra refuses before a command starts is wrong usage, too.
 func (c *cli) exitCode(err error) int {
 	var usage *usageError
@@ -45,6 +48,9 @@ func (c *cli) exitCode(err error) int {
 }
 
 func (c *cli) printError(command string, err error, code int) {
+	if errors.Is(err, errSaid) {
+		return
+	}
 	if !c.json {
 		fmt.Fprintf(c.errOut, "%s: %v\n", command, err)
 		return

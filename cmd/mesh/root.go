@@ -49,6 +49,7 @@ func newRoot(c *cli) *cobra.Command {
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON for programs instead of text for people")
 	root.AddCommand(
 		devCommand(c), runCommand(c),
+		verifyCommand(c), flowCommand(c), dlqCommand(c), benchCommand(c),
 		inGroup(groupOther, topologyCommand(c)), versionCommand(c),
 	)
 	return root
@@ -75,6 +76,7 @@ func group(use, short, example string, children ...*cobra.Command) *cobra.Comman
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {
+	cmd.SuggestionsMinimumDistance = 2
 	hint := ""
 	if near := cmd.SuggestionsFor(name); len(near) > 0 {
 		hint = fmt.Sprintf("did you mean '%s'? ", strings.Join(near, "' or '"))

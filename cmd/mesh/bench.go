@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ordermesh/ordermesh/cmd/mesh/bench"
+)
+
+// benchmark is one thing that `mesh bench` measures.
+type benchmark struct {
+	name, doc string
+	run       func(context.Context, bench.Options) (bench.Report, error)
+}
+
+// benchmarks lists them in the order in which they run.
+func benchmarks() []benchmark {
+	return []benchmark{
+		{"rpc", "request and reply, beside nats.go by hand", bench.RPC},
+	}
+}
+
+func benchmarkNames() []string {
+	var list []string
+	for _, b := range benchmarks() {
+		list = append(list, b.name)
+	}
+	return list
+}
+
+func benchCommand(c *cli) *cobra.Command {
+	var o bench.Options
+	var strict bool
+	var doc strings.Builder
+	for _, b := range benchmarks() {
+		fmt.Fprintf(&doc, "  %-8s %s\n", b.name, b.doc)
+	}
+	cmd := &cobra.Command{
+		Use: "bench [benchmark]...", Short: "Measure the library beside nats.go by hand, on servers of its own", GroupID: groupMeasure,
+		Long: "Measure on embedded servers that are started for it; no running mesh is touched.\n" +
+			"Raw figures are nats.go by hand with the same bytes, headers and JSON in the same run.\n\n" + doc.String(),
+		Example:   "  mesh bench\n  mesh bench rpc --rounds 3 --duration 1s --concurrency 1,64\n  mesh bench rpc --strict   # exit code 1 when a goal is missed",
+		ValidArgs: benchmarkNames(),
+		Args: func(_ *cobra.Command, args []string) error {
+			for _, name := range args {
+				if !slices.Contains(benchmarkNames(), name) {
+					return usagef("there is no benchmark %q: choose from %s", name, strings.Join(benchmarkNames(), ", "))
+				}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.Rounds < 1 || o.Duration <= 0 || slices.ContainsFunc(o.Concurrency, func(n int) bool { return n < 1 }) {
+				return usagef("--rounds, --duration and --concurrency must be positive")
+			}
+			return runBench(cmd.Context(), c, o, args, strict)
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.Rounds, "rounds", 5, "measurements of each kind, of which the median counts")
+	f.DurationVar(&o.Duration, "duration", 2*time.Second, "of one measurement")
+	f.IntSliceVar(&o.Concurrency, "concurrency", []int{1, 16, 128}, "`numbers` of clients")
+	f.StringSliceVar(&o.Transports, "transport", []string{bench.TCP, bench.Pipe}, "tcp (loopback), pipe (in process)")
+	f.StringVar(&o.Dir, "dir", "", "where servers store (default the system's temporary folder)")
+	f.BoolVar(&strict, "strict", false, "exit with code 1 when a goal is missed")
+	return cmd
+}
+
+// runBench runs the named benchmarks, or all, and prints each report when it is
+// ready: with --json one document per benchmark.
+func runBench(ctx context.Context, c *cli, o bench.Options, names []string, strict bool) error {
+	write := bench.Report.WriteJSON
+	if !c.json {
+		o.Progress, write = c.errOut, bench.Report.WriteText
+	}
+	met := true
+	for _, b := range benchmarks() {
+		if len(names) > 0 && !slices.Contains(names, b.name) {
+			continue
+		}
+		report, err := b.run(ctx, o)
+		if err != nil {
+			return fmt.Errorf("benchmark %s: %w", b.name, err)
+		}
+		if err := write(report, c.out); err != nil {
+			return err
+		}
+		met = met && report.Met()
+	}
+	if strict && !met {
+		return errors.New("a goal was missed: compare on a machine that does nothing else")
+	}
+	return nil
+}
