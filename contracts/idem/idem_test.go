@@ -1,0 +1,36 @@
+package idem_test
+
+import (
+	"testing"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/contracts/idem"
+)
+
+func TestIDsBelongToCallerMethodAndKey(t *testing.T) {
+	t.Parallel()
+	place := contract.MethodInfo{Service: "orders", Name: "place"}
+	shop := contract.Actor{Who: "gateway", For: "c1"}
+	first := idem.ID(shop, place, "key-1")
+	shop.Scopes, shop.Request = []string{"orders"}, "r2"
+	if again := idem.ID(shop, place, "key-1"); again != first {
+		t.Errorf("another request of the same caller gives %s, not %s", again, first)
+	}
+	seen := map[string]bool{}
+	for _, id := range []string{
+		first,
+		idem.ID(shop, place, "key-2"),
+		idem.ID(shop, place, "key-1", "body"),
+		idem.ID(shop, place, "key-1body"),
+		idem.ID(shop, contract.MethodInfo{Service: "orders", Name: "cancel"}, "key-1"),
+		idem.ID(contract.Actor{Who: "gateway", For: "c2"}, place, "key-1"),
+		idem.ID(contract.Actor{Who: "gatewayc", For: "1"}, place, "key-1"),
+		idem.ID(contract.Actor{}, place, "key-1"),
+		idem.Fresh(), idem.Fresh(),
+	} {
+		if seen[id] || !contract.ValidID(id) || len(id) != idem.Length {
+			t.Errorf("%s is no id of its own", id)
+		}
+		seen[id] = true
+	}
+}

@@ -1,0 +1,86 @@
+// Package inventory is the inventory service: the stock of each SKU in one warehouse
+// and the reservation of each order.
+//
+// It promises that the sum of what orders hold and what they bought never exceeds
+// what there was, and that a reservation, once closed, never holds anything again.
+// It is not for several warehouses and not for back orders.
+//
+// # How a reservation of several SKUs stays whole
+//
+// There is no transaction over several SKUs. The order's reservation is an entity of
+// its own and decides alone: opened with its lines, then held or refused; released,
+// committed or returned. The stock of each SKU follows, in the order of the SKUs, by
+// compare-and-append. Whatever closes a reservation is written there first, so a
+// release and a commit that run at the same time agree on which of them it was.
+//
+// Each method can be repeated and takes up where a crash left off: it reads from the
+// reservation what has to be true of the stock and makes it true, line by line; where
+// it is true already, nothing is written. A hold that comes after its reservation was
+// closed is refused by a mark that the release leaves on every line; should so many
+// orders have been closed since that the stock has forgotten the mark, the reservation
+// itself refuses to be held and the late hold is given back.
+package inventory
+
+import (
+	"context"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/eventstore"
+	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/contracts/inventory"
+	"github.com/ordermesh/ordermesh/services/inventory/domain"
+)
+
+// Config of the service. The zero value works.
+type Config struct {
+	Cache int // SKUs, and reservations, kept in memory; 0 for the event store's default
+}
+
+// Service answers the methods of inventory.
+type Service struct {
+	server *rpc.Server
+}
+
+// New builds the service on a connection and starts nothing.
+func New(conn *bus.Conn, cfg Config) (*Service, error) {
+	server, err := rpc.NewServer(conn, inventory.Descriptor)
+	if err != nil {
+		return nil, err
+	}
+	log := eventstore.NewJetStreamLog(conn, inventory.StockEvents.Info().Stream)
+	w := newWarehouse(log, cfg)
+	rpc.Handle(server, inventory.Adjust, w.adjust)
+	rpc.Handle(server, inventory.Get, w.get)
+	rpc.Handle(server, inventory.Reserve, w.reserve)
+	rpc.Handle(server, inventory.Release, w.release)
+	rpc.Handle(server, inventory.Commit, w.commit)
+	return &Service{server: server}, nil
+}
+
+// Run serves until ctx ends, then drains.
+func (s *Service) Run(ctx context.Context) error { return s.server.Run(ctx) }
+
+// Ready is closed once the service answers.
+func (s *Service) Ready() <-chan struct{} { return s.server.Ready() }
+
+// warehouse is the service without its wire.
+type warehouse struct {
+	stock        *eventstore.Entity[domain.Stock, domain.StockCommand, inventory.StockEvent]
+	reservations *eventstore.Entity[domain.Reservation, domain.ReservationCommand, inventory.ReservationEvent]
+}
+
+func newWarehouse(log eventstore.Log, cfg Config) *warehouse {
+	options := func(schema int) []eventstore.Option {
+		opts := []eventstore.Option{eventstore.WithSchema(schema)}
+		if cfg.Cache > 0 {
+			opts = append(opts, eventstore.WithCache(cfg.Cache))
+		}
+		return opts
+	}
+	return &warehouse{
+		stock: eventstore.NewEntity(log, inventory.StockEvents, domain.DecideStock, domain.EvolveStock,
+			options(domain.StockSchema)...),
+		reservations: eventstore.NewEntity(log, inventory.ReservationEvents, domain.DecideReservation, domain.EvolveReservation,
+			options(domain.ReservationSchema)...),
+	}
+}
