@@ -1,0 +1,211 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+)
+
+const (
+	readTimeout    = 2 * time.Second // of one read; the reader tries again
+	rangePage      = 256
+	codeNoMessage  = 10037
+	headerPending  = "Nats-Num-Pending"
+	headerExpected = "Nats-Expected-Last-Subject-Sequence"
+)
+
+// JetStreamLog is a [Log] over one stream. The stream must allow direct get, which
+// streams made by bus.Provision do.
+type JetStreamLog struct {
+	conn            *bus.Conn
+	stream          string
+	direct, leading string // request subjects: direct get by subject, leader read
+}
+
+// NewJetStreamLog returns the log in the named stream; it does not look whether the
+// stream exists.
+func NewJetStreamLog(conn *bus.Conn, stream string) *JetStreamLog {
+	prefix := apiPrefix(conn.JetStream().Options())
+	return &JetStreamLog{
+		conn: conn, stream: stream,
+		direct:  prefix + "DIRECT.GET." + stream + ".",
+		leading: prefix + "STREAM.MSG.GET." + stream,
+	}
+}
+
+func apiPrefix(o jetstream.JetStreamOptions) string {
+	switch {
+	case o.APIPrefix != "" && o.APIPrefix[len(o.APIPrefix)-1] == '.':
+		return o.APIPrefix
+	case o.APIPrefix != "":
+		return o.APIPrefix + "."
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API."
+	}
+	return jetstream.DefaultAPIPrefix
+}
+
+// Telemetry is the connection's.
+func (l *JetStreamLog) Telemetry() *telemetry.Telemetry { return l.conn.Telemetry() }
+
+// Append implements [Log]. Without a connection it sends nothing: a message that
+// waits for a reconnect could be stored after its deadline.
+func (l *JetStreamLog) Append(ctx context.Context, m Message, expect uint64) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	if nc := l.conn.NATS(); !nc.IsConnected() {
+		if nc.IsClosed() {
+			return 0, fmt.Errorf("append to %s: %w", m.Subject, nats.ErrConnectionClosed)
+		}
+		return 0, fmt.Errorf("append to %s: %w: not connected", m.Subject, bus.ErrNoStream)
+	}
+	ack, err := l.conn.Appender().Append(ctx, &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data}, expect)
+	if err != nil {
+		return 0, err
+	}
+	if ack.Duplicate {
+		return 0, fmt.Errorf("append to %s: %w: answered as a duplicate", m.Subject, bus.ErrUnknown)
+	}
+	return ack.Sequence, nil
+}
+
+type leaderReply struct {
+	Error *struct {
+		Code        int    `json:"code"`
+		ErrCode     int    `json:"err_code"`
+		Description string `json:"description"`
+	} `json:"error"`
+	Message struct {
+		Subject string    `json:"subject"`
+		Seq     uint64    `json:"seq"`
+		Header  []byte    `json:"hdrs"`
+		Data    []byte    `json:"data"`
+		Time    time.Time `json:"time"`
+	} `json:"message"`
+}
+
+// Last implements [Log]: it asks the stream's leader.
+func (l *JetStreamLog) Last(ctx context.Context, subject string) (Message, error) {
+	resp, err := l.request(ctx, l.leading, []byte(`{"last_by_subj":"`+subject+`"}`))
+	if err != nil {
+		return Message{}, fmt.Errorf("read %s: %w", subject, err)
+	}
+	var r leaderReply
+	if err := contract.UnmarshalLenient(resp.Data, &r); err != nil {
+		return Message{}, fmt.Errorf("read %s: answer: %w", subject, err)
+	}
+	switch {
+	case r.Error != nil && r.Error.ErrCode == codeNoMessage:
+		return Message{}, nil
+	case r.Error != nil:
+		return Message{}, fmt.Errorf("read %s: %s (%d)", subject, r.Error.Description, r.Error.ErrCode)
+	}
+	m := Message{Subject: r.Message.Subject, Sequence: r.Message.Seq, Data: r.Message.Data, Time: r.Message.Time}
+	if len(r.Message.Header) > 0 {
+		if m.Header, err = nats.DecodeHeadersMsg(r.Message.Header); err != nil {
+			m.Header = nil // not ours: a commit has headers
+		}
+		strip(m.Header)
+	}
+	return m, nil
+}
+
+// Peek implements [Log]: any replica answers.
+func (l *JetStreamLog) Peek(ctx context.Context, subject string) (Message, error) {
+	resp, err := l.request(ctx, l.direct+subject, nil)
+	if err != nil {
+		return Message{}, fmt.Errorf("read %s: %w", subject, err)
+	}
+	if status := resp.Header.Get("Status"); status != "" {
+		if status == "404" {
+			return Message{}, nil
+		}
+		return Message{}, fmt.Errorf("read %s: status %s %s", subject, status, resp.Header.Get("Description"))
+	}
+	m := Message{Subject: subject, Header: resp.Header, Data: resp.Data}
+	if m.Sequence, err = strconv.ParseUint(resp.Header.Get(jetstream.SequenceHeader), 10, 64); err != nil {
+		return Message{}, fmt.Errorf("read %s: answer without a sequence: %w", subject, err)
+	}
+	m.Time, _ = time.Parse(time.RFC3339Nano, resp.Header.Get(jetstream.TimeStampHeaer))
+	strip(m.Header)
+	return m, nil
+}
+
+// strip removes the headers that appending and direct get add.
+func strip(h nats.Header) {
+	for _, name := range [...]string{
+		jetstream.StreamHeader, jetstream.SubjectHeader, jetstream.SequenceHeader,
+		jetstream.TimeStampHeaer, headerPending, jetstream.LastSequenceHeader, headerExpected,
+	} {
+		delete(h, name)
+	}
+}
+
+func (l *JetStreamLog) request(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	resp, err := l.conn.NATS().RequestWithContext(ctx, subject, body)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return nil, bus.ErrNoStream
+	}
+	return resp, err
+}
+
+// Range implements [Log] with batched direct gets: any replica answers each page.
+func (l *JetStreamLog) Range(ctx context.Context, subject string, after uint64) iter.Seq2[Message, error] {
+	return func(yield func(Message, error) bool) {
+		for more := true; more; {
+			var err error
+			after, more, err = l.page(ctx, subject, after, yield)
+			if err != nil {
+				yield(Message{}, fmt.Errorf("read %s: %w", subject, err))
+				return
+			}
+		}
+	}
+}
+
+// page yields up to rangePage messages and reports how far it came and whether
+// there are more.
+func (l *JetStreamLog) page(ctx context.Context, subject string, after uint64, yield func(Message, error) bool) (uint64, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	batch, err := jetstreamext.GetBatch(ctx, l.conn.JetStream(), l.stream, rangePage,
+		jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(after+1))
+	if err != nil {
+		return after, false, err
+	}
+	got, more := false, false
+	for raw, err := range batch {
+		switch {
+		case errors.Is(err, jetstreamext.ErrNoMessages):
+			return after, false, nil
+		case errors.Is(err, nats.ErrNoResponders):
+			return after, false, bus.ErrNoStream
+		case err != nil:
+			return after, false, err
+		}
+		got, after, more = true, raw.Sequence, raw.Header.Get(headerPending) != "0"
+		m := Message{Subject: raw.Subject, Sequence: raw.Sequence, Header: raw.Header, Data: raw.Data, Time: raw.Time}
+		strip(m.Header)
+		if !yield(m, nil) {
+			return after, false, nil
+		}
+	}
+	if !got { // the iterator ends without a word when time runs out
+		return after, false, context.DeadlineExceeded
+	}
+	return after, more, nil
+}
