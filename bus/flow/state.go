@@ -116,3 +116,6 @@ func (o outcome) withError(raw contract.Raw) outcome {
 	o.Error = raw
 	return o
 }
+
+// ResultOf decodes the result of a completed instance.
+func ResultOf[Out any](s State) (Out, error) { return resultOf[Out](s.outcome(), nil) }

@@ -1,0 +1,175 @@
+// Package flowtest runs flows in memory and crashes them where a crash can hurt: at
+// every journal record.
+//
+// It is for the tests of services that define flows. It runs the engine that workers
+// run, over a [Log] in memory; what it leaves out are the server, partitions and
+// ownership, which bus/flow tests itself.
+//
+// It promises that a flow which passes ends with the same result wherever the process
+// dies, as long as its steps do what they should: the effects of repeated attempts are
+// counted by the caller, by the keys that they carry.
+package flowtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/flow"
+)
+
+// pairs is up to how many appends a flow is crashed at every pair of them.
+const pairs = 10
+
+// Outcome is how a run of a flow ended.
+type Outcome[Out any] struct {
+	Status  flow.Status
+	Out     Out    // when completed
+	Err     error  // when not
+	Reason  string // of a stuck or cancelled flow
+	Crashes string // where it crashed on the way, "" for the undisturbed run
+	Steps   []flow.StepState
+}
+
+// CrashEverywhere runs the flow once undisturbed and then once for every append of
+// its journal and both sides of it: the process dies just before the message is
+// stored, or just after. Short flows die a second time at each later point. Every run
+// must end with the same status, result and error as the undisturbed one.
+//
+// define is called for each run and returns the flow over fresh dependencies; check
+// is called after each run and counts effects. Both run in a synctest bubble: pauses
+// between attempts take no time, and steps must not wait for anything outside.
+func CrashEverywhere[In, Out any](t *testing.T, define func() flow.Definition[In, Out], in In, check func(t *testing.T, o Outcome[Out])) {
+	t.Helper()
+	var want Outcome[Out]
+	appends := 0
+	synctest.Test(t, func(t *testing.T) {
+		log := NewLog()
+		want = finish(t, define(), in, log, "")
+		appends = log.Appends() - 1 // without the start input
+		check(t, want)
+	})
+	if t.Failed() {
+		t.Fatal("the undisturbed run failed")
+	}
+	for _, plan := range plans(appends) {
+		synctest.Test(t, func(t *testing.T) {
+			got := crash(t, define(), in, plan)
+			compare(t, want, got)
+			check(t, got)
+			if t.Failed() {
+				t.Errorf("the run was %s", got.Crashes)
+			}
+		})
+	}
+}
+
+// crashAt is one crash: at the n-th journal append of its process.
+type crashAt struct {
+	n     int
+	fault Fault
+}
+
+func (c crashAt) String() string {
+	if c.fault == CrashBefore {
+		return fmt.Sprintf("crashed before append %d was stored", c.n)
+	}
+	return fmt.Sprintf("crashed after append %d was stored", c.n)
+}
+
+// plans lists every single crash and, for short flows, every pair.
+func plans(appends int) [][]crashAt {
+	var list [][]crashAt
+	points := func(f func(c crashAt)) {
+		for n := 1; n <= appends; n++ {
+			f(crashAt{n, CrashBefore})
+			f(crashAt{n, CrashAfter})
+		}
+	}
+	points(func(first crashAt) {
+		list = append(list, []crashAt{first})
+		if appends <= pairs {
+			points(func(second crashAt) { list = append(list, []crashAt{first, second}) })
+		}
+	})
+	return list
+}
+
+// crash runs the flow through the planned crashes to its end.
+func crash[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, plan []crashAt) Outcome[Out] {
+	t.Helper()
+	log := NewLog()
+	crashes := ""
+	for i, c := range plan {
+		n := c.n
+		if i == 0 {
+			n++ // the start input is an append, too
+		}
+		log.Fail(n, c.fault)
+		_, ended, err := rehearse(t, def, in, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ended && log.Alive() {
+			break // it was shorter than the plan
+		}
+		crashes += ", " + c.String()
+		log.Revive()
+	}
+	return finish(t, def, in, log, crashes)
+}
+
+func rehearse[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, log *Log) (flow.State, bool, error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	log.onDeath(cancel)
+	return flow.Rehearsal{Flow: def, ID: "test", Input: in, Log: log, Alive: log.Alive}.Run(ctx)
+}
+
+// finish runs the flow to its end without further faults.
+func finish[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, log *Log, crashes string) Outcome[Out] {
+	t.Helper()
+	state, ended, err := rehearse(t, def, in, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ended {
+		t.Fatalf("the flow did not end%s", crashes)
+	}
+	o := Outcome[Out]{Status: state.Status, Err: state.Err, Reason: state.Reason, Steps: state.Steps, Crashes: "undisturbed"}
+	if crashes != "" {
+		o.Crashes = crashes[2:]
+	}
+	if state.Status == flow.Completed {
+		if o.Out, err = flow.ResultOf[Out](state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return o
+}
+
+// compare reports how a run differs from the undisturbed one.
+func compare[Out any](t *testing.T, want, got Outcome[Out]) {
+	t.Helper()
+	if got.Status != want.Status {
+		t.Errorf("the flow ended %s (%v, %s), undisturbed it ends %s", got.Status, got.Err, got.Reason, want.Status)
+	}
+	if !errors.Is(got.Err, want.Err) && (want.Err != nil || got.Err != nil) {
+		t.Errorf("the error is %v, undisturbed it is %v", got.Err, want.Err)
+	}
+	if a, b := text(got.Out), text(want.Out); a != b {
+		t.Errorf("the result is %s, undisturbed it is %s", a, b)
+	}
+}
+
+func text(v any) string {
+	raw, err := contract.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
+}

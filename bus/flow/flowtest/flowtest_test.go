@@ -1,0 +1,173 @@
+package flowtest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/flow"
+	"github.com/ordermesh/ordermesh/bus/flow/flowtest"
+)
+
+type order struct {
+	ID    string    `json:"id"`
+	Total int       `json:"total"`
+	At    time.Time `json:"at"`
+}
+
+// ledger is a far side that knows the keys it has seen.
+type ledger struct {
+	mu    sync.Mutex
+	keys  map[string]int
+	order []string
+}
+
+func (l *ledger) effect(name, key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keys[key]++; l.keys[key] == 1 {
+		l.order = append(l.order, name)
+	}
+}
+
+var errDeclined = contract.NewError(contract.Unprocessable, "declined", "the card was declined")
+
+// checkout has everything a flow can have: a clock, steps, a retry, compensations.
+func checkout(l *ledger, declined bool) flow.Definition[order, order] {
+	return flow.Define("checkout", 1, func(run *flow.Run, in order) (order, error) {
+		in.At = run.Now()
+		effect := func(name string) func(context.Context) error {
+			return func(context.Context) error { l.effect(name, run.Key(name)); return nil }
+		}
+		flow.Compensate(run, "release", effect("release"))
+		if _, err := flow.Step(run, "reserve", func(ctx context.Context) (int, error) {
+			return 1, effect("reserve")(ctx)
+		}); err != nil {
+			return in, err
+		}
+		flow.Compensate(run, "void", effect("void"))
+		tries := 0
+		paid, err := flow.Step(run, "pay", func(ctx context.Context) (order, error) {
+			if tries++; tries < 3 {
+				return order{}, errors.New("no connection")
+			}
+			if declined {
+				return order{}, errDeclined
+			}
+			return order{ID: in.ID, Total: in.Total + 1}, effect("pay")(ctx)
+		})
+		if err != nil {
+			return in, err
+		}
+		in.Total = paid.Total
+		_, err = flow.Step(run, "ship", func(ctx context.Context) (int, error) { return 1, effect("ship")(ctx) })
+		return in, err
+	})
+}
+
+func TestAFlowEndsTheSameWhereverItCrashes(t *testing.T) {
+	t.Parallel()
+	var l *ledger
+	runs := 0
+	flowtest.CrashEverywhere(t, func() flow.Definition[order, order] {
+		l = &ledger{keys: map[string]int{}}
+		return checkout(l, false)
+	}, order{ID: "o1", Total: 7}, func(t *testing.T, o flowtest.Outcome[order]) {
+		runs++
+		if o.Status != flow.Completed || o.Out.Total != 8 {
+			t.Errorf("outcome %+v", o)
+		}
+		if got := fmt.Sprint(l.order); got != "[reserve pay ship]" {
+			t.Errorf("effects %s", got)
+		}
+	})
+	if runs < 50 {
+		t.Errorf("only %d runs: crashes are missing", runs)
+	}
+}
+
+func TestAFailedFlowCompensatesTheSameWhereverItCrashes(t *testing.T) {
+	t.Parallel()
+	var l *ledger
+	flowtest.CrashEverywhere(t, func() flow.Definition[order, order] {
+		l = &ledger{keys: map[string]int{}}
+		return checkout(l, true)
+	}, order{ID: "o1", Total: 7}, func(t *testing.T, o flowtest.Outcome[order]) {
+		if o.Status != flow.Failed || !errors.Is(o.Err, errDeclined) {
+			t.Errorf("outcome %+v", o)
+		}
+		if got := fmt.Sprint(l.order); got != "[reserve void release]" {
+			t.Errorf("effects %s", got)
+		}
+	})
+}
+
+// Every way in which an append can go wrong without a crash leaves no trace: no step
+// is repeated and the result is the same.
+func TestFaultsOfTheLogLeaveNoTrace(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]flowtest.Fault{
+		"lost ack": flowtest.LostAck, "lost message": flowtest.LostMessage,
+		"refused": flowtest.Refused, "no stream": flowtest.Missing,
+	} {
+		for n := 2; n <= 7; n++ {
+			t.Run(fmt.Sprint(name, " ", n), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					log, l := flowtest.NewLog(), &ledger{keys: map[string]int{}}
+					for again := range 3 { // and so do its repetitions
+						log.Fail(n+again, fault)
+					}
+					state, ended, err := flow.Rehearsal{Flow: checkout(l, false), ID: "o1", Input: order{ID: "o1"}, Log: log}.Run(t.Context())
+					if err != nil || !ended || state.Status != flow.Completed {
+						t.Fatalf("ended %v, %v, state %+v", ended, err, state)
+					}
+					for key, n := range l.keys {
+						if n != 1 {
+							t.Errorf("the effect %s happened %d times", key, n)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// A flow that goes another way after a crash is not made to look well: it is parked,
+// and a comparison with the undisturbed run fails.
+func TestAReplayThatGoesAnotherWayIsParked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		def := flow.Define("careless", 1, func(run *flow.Run, _ int) (int, error) {
+			calls++
+			if calls > 1 {
+				return flow.Step(run, "another", func(context.Context) (int, error) { return 2, nil })
+			}
+			one, err := flow.Step(run, "one", func(context.Context) (int, error) { return 1, nil })
+			if err != nil {
+				return 0, err
+			}
+			_, err = flow.Step(run, "two", func(context.Context) (int, error) { return one, nil })
+			return one, err
+		})
+		log := flowtest.NewLog()
+		log.Fail(2, flowtest.CrashAfter)
+		first := flow.Rehearsal{Flow: def, ID: "x", Input: 1, Log: log, Alive: log.Alive}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, ended, err := first.Run(ctx); ended || err != nil {
+			t.Fatalf("the crash did not happen: %v, %v", ended, err)
+		}
+		log.Revive()
+		state, _, err := first.Run(t.Context())
+		if err != nil || state.Status != flow.Stuck {
+			t.Errorf("state %+v, %v", state, err)
+		}
+	})
+}
