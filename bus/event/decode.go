@@ -1,0 +1,118 @@
+package event
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+)
+
+// errForeign reports a message on an entity's subject that the mesh did not write.
+var errForeign = errors.New("not a commit of the mesh")
+
+// commit is a message after its envelope was checked.
+type commit struct {
+	id     string
+	header contract.CommitHeader
+	body   contract.Commit
+	actor  contract.Actor
+}
+
+// open checks and reads the envelope of a message: subject, headers, body. The error
+// wraps errForeign when the message does not even claim to be a commit,
+// contract.ErrUnknownEvent when a newer version wrote it, and anything else when it
+// is damaged.
+func open(info contract.EventsInfo, m *nats.Msg) (commit, error) {
+	var c commit
+	id, ok := info.EntityID(m.Subject)
+	if !ok {
+		return c, fmt.Errorf("%w: subject %q", errForeign, m.Subject)
+	}
+	if len(m.Header[contract.HeaderVersion]) == 0 {
+		return c, fmt.Errorf("%w: no header %s", errForeign, contract.HeaderVersion)
+	}
+	c.id = id
+	var err error
+	if c.header, err = contract.ParseCommitHeader(m.Header); err != nil {
+		return c, err
+	}
+	if c.body, err = contract.DecodeCommit(m.Data); err != nil {
+		return c, err
+	}
+	if n := c.header.Last - c.header.First + 1; n != uint64(len(c.body.Events)) {
+		return c, fmt.Errorf("%w: versions %d to %d, but %d events", contract.ErrNotCommit, c.header.First, c.header.Last, len(c.body.Events))
+	}
+	if c.actor, err = telemetry.ActorOf(m.Header); err != nil {
+		return c, err
+	}
+	return c, nil
+}
+
+// verdict is the outcome of a message, or of its first event that is not done.
+type verdict struct {
+	Outcome
+	cause string // why it is a dead letter; "" lets the number of failures decide
+	index int    // the event within the commit
+	id    string // the event's id, "" when the message cannot be read
+	typ   string
+	more  bool // further events follow
+}
+
+// run handles the events of a message from d.next on and stops at the first that is
+// not done.
+func (c *Consumer[E]) run(ctx context.Context, d *delivery, handle func(context.Context, Event[E]) Outcome) verdict {
+	co, err := open(c.core.info, d.msg)
+	switch {
+	case errors.Is(err, errForeign):
+		c.core.foreign(d, err)
+		return verdict{}
+	case errors.Is(err, contract.ErrUnknownEvent):
+		return verdict{Outcome: Reject(err), cause: CauseNewer}
+	case err != nil:
+		return verdict{Outcome: Reject(err), cause: CauseDamaged}
+	}
+	ctx = telemetry.ExtractTrace(ctx, d.msg.Header)
+	if len(d.msg.Header[contract.HeaderActor]) > 0 {
+		ctx = telemetry.WithActor(ctx, co.actor)
+	}
+	last := len(co.body.Events)
+	if d.only {
+		last = min(d.next+1, last)
+	}
+	for i := d.next; i < last; i++ {
+		if v := c.one(ctx, d, &co, i, handle); v.kind != kindDone {
+			v.index, v.id, v.typ, v.more = i, co.body.Events[i].ID, co.body.Events[i].Type, i+1 < last
+			return v
+		}
+		if d.next = i + 1; d.failures > 0 {
+			d.failures = 0
+		}
+	}
+	return verdict{}
+}
+
+// one decodes and handles one event.
+func (c *Consumer[E]) one(ctx context.Context, d *delivery, co *commit, i int, handle func(context.Context, Event[E]) Outcome) verdict {
+	r := &co.body.Events[i]
+	if c.core.opts.types != nil && !c.core.opts.types[r.Type] {
+		return verdict{}
+	}
+	data, err := c.events.Decode(r.Type, r.Data)
+	switch {
+	case errors.Is(err, contract.ErrUnknownEvent):
+		return verdict{Outcome: Reject(err), cause: CauseNewer}
+	case err != nil:
+		return verdict{Outcome: Reject(err), cause: CauseDamaged}
+	}
+	return verdict{Outcome: c.core.call(ctx, r.Type, func(ctx context.Context) Outcome {
+		return handle(ctx, Event[E]{
+			Entity: c.core.info.Entity, ID: co.id, EventID: r.ID, Type: r.Type, Command: r.Command, At: r.At,
+			Version: co.header.First + uint64(i), Sequence: d.sequence, //nolint:gosec // i is an index
+			Data: data, Actor: co.actor, Attempt: d.attempt,
+		})
+	})}
+}
