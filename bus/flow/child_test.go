@@ -138,6 +138,7 @@ type witness struct {
 	byStep  map[string]int // "<id> <step>"
 	keys    map[string]string
 	byChild map[string]int
+	log     []string // "<id> <pid>" in order
 	broken  []string
 }
 
@@ -150,6 +151,7 @@ func newWitness(t *testing.T, conn *bus.Conn) *witness {
 		step := f[0] + " " + f[1]
 		w.byStep[step]++
 		w.byChild[f[3]]++
+		w.log = append(w.log, f[0]+" "+f[3])
 		if key, ok := w.keys[step]; ok && key != f[2] {
 			w.broken = append(w.broken, step+" has two keys")
 		}
@@ -171,6 +173,27 @@ func (w *witness) of(pid string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.byChild[pid]
+}
+
+// mark is a point in time for since.
+func (w *witness) mark() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.log)
+}
+
+// since is the most steps that the child did for one and the same flow after the mark.
+func (w *witness) since(mark int, pid string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	most, count := 0, map[string]int{}
+	for _, l := range w.log[mark:] {
+		if strings.HasSuffix(l, " "+pid) {
+			count[l]++
+			most = max(most, count[l])
+		}
+	}
+	return most
 }
 
 // check expects every step of every flow to have happened, repetitions only of the
