@@ -25,6 +25,23 @@ type request struct {
 	timeout    time.Duration // what was left at the start
 	repeatable bool          // idempotent, or with a command id
 	attempt    int           // counted from 1
+
+	timeoutValue, commandValue [1]string // header values in place
+}
+
+func (r *request) apply(o CallOption) error {
+	if o.timeout > 0 {
+		r.timeout = o.timeout
+	}
+	if !o.named {
+		return nil
+	}
+	if !validCommand(o.command) {
+		return errCommand
+	}
+	r.commandValue[0], r.repeatable = o.command, true
+	r.msg.Header[contract.HeaderCommand] = r.commandValue[:]
+	return nil
 }
 
 // sender sends a request and returns the reply or an error. A decorator is a sender
@@ -38,7 +55,7 @@ type sender func(ctx context.Context, r *request) (*nats.Msg, error)
 func (c *Client) chain(t *target) sender {
 	tel := c.conn.Telemetry()
 	send := c.send
-	send = timeout(send)
+	send = timeout(c.timeout, send)
 	send = retry(c.retry, tel.Logger, send)
 	send = measure(c.metrics.of(t.name), send)
 	send = logged(tel.Logger, send)
@@ -96,18 +113,21 @@ func measure(m callMetrics, next sender) sender {
 }
 
 // timeout bounds an attempt by the call's deadline and tells the server how much is
-// left of it.
-func timeout(next sender) sender {
+// left of it. Usual is the time-out of which the text is kept.
+func timeout(usual time.Duration, next sender) sender {
+	usualText := strconv.FormatInt(usual.Milliseconds(), 10)
 	return func(ctx context.Context, r *request) (*nats.Msg, error) {
-		left := r.timeout
 		if r.attempt > 1 {
-			left = time.Until(r.deadline)
+			r.timeout = time.Until(r.deadline)
 		}
-		if left < time.Millisecond {
+		if r.timeout < time.Millisecond {
 			return nil, errTimeRanOut(ctx, r)
 		}
-		r.timeout = left
-		r.msg.Header[contract.HeaderTimeout] = []string{strconv.FormatInt(left.Milliseconds(), 10)}
+		r.timeoutValue[0] = usualText
+		if r.timeout != usual {
+			r.timeoutValue[0] = strconv.FormatInt(r.timeout.Milliseconds(), 10)
+		}
+		r.msg.Header[contract.HeaderTimeout] = r.timeoutValue[:]
 		return next(ctx, r)
 	}
 }

@@ -21,6 +21,7 @@ type endpoint struct {
 	invoke  invocation
 
 	requests, errors, busy atomic.Int64 // busy: nanoseconds spent in handlers
+	shorts                 atomic.Int32 // 0..trust: recent handlers that were short
 	lastError              atomic.Pointer[contract.Error]
 	seconds                prometheus.Observer
 	failures               *prometheus.CounterVec
@@ -48,11 +49,39 @@ func newEndpoint(info contract.MethodInfo, invoke invocation, m serverMetrics) *
 	}
 }
 
+const (
+	// shortHandler is what a handler takes that waits for nobody: decode, look into
+	// memory, encode. Longer ones are worth a goroutine of their own.
+	shortHandler = 15 * time.Microsecond
+	// trust is how many short ones in a row make a method short; half as many long
+	// ones make it long again.
+	trust = 16
+)
+
+// short reports whether the method's handlers are short as a rule. A method that
+// has not been called is taken for long.
+func (e *endpoint) short() bool { return e.shorts.Load() > trust/2 }
+
 // observe counts one request: what its handler took, what its caller waited for,
 // and how it ended.
 func (e *endpoint) observe(handler, total time.Duration, refusal *contract.Error) {
-	e.requests.Add(1)
 	e.busy.Add(int64(handler))
+	// Two updates at once may lose one, which does not matter. Counting up and down
+	// forgives single pauses of the machine, however long.
+	switch n := e.shorts.Load(); {
+	case handler >= shortHandler && n > 0:
+		e.shorts.Store(n - 1)
+	case handler < shortHandler && n < trust:
+		e.shorts.Store(n + 1)
+	}
+	e.count(total, refusal)
+}
+
+// refused counts a request that never reached its handler.
+func (e *endpoint) refused(refusal *contract.Error, total time.Duration) { e.count(total, refusal) }
+
+func (e *endpoint) count(total time.Duration, refusal *contract.Error) {
+	e.requests.Add(1)
 	e.seconds.Observe(total.Seconds())
 	if refusal != nil {
 		e.errors.Add(1)

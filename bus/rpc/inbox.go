@@ -28,6 +28,7 @@ type inbox struct {
 	pool   sync.Pool
 
 	opened atomic.Bool
+	online atomic.Bool // the connection is up; asking it would take its lock
 	mu     sync.Mutex
 }
 
@@ -79,8 +80,21 @@ func (i *inbox) open() error {
 		return ErrDisconnected.Sayf("the client's inbox cannot be subscribed: %v", err)
 	}
 	i.conn.WatchDenied(i.denied)
+	changes := i.conn.NATS().StatusChanged()
+	i.online.Store(i.conn.NATS().IsConnected())
+	go i.follow(changes)
 	i.opened.Store(true)
 	return nil
+}
+
+// follow keeps online true or false until the connection is closed.
+func (i *inbox) follow(changes <-chan nats.Status) {
+	for status := range changes {
+		i.online.Store(status == nats.CONNECTED)
+		if status == nats.CLOSED {
+			return
+		}
+	}
 }
 
 // expect registers a call.
@@ -88,7 +102,7 @@ func (i *inbox) expect(subject string) (*waiter, error) {
 	if err := i.open(); err != nil {
 		return nil, err
 	}
-	if !i.conn.NATS().IsConnected() {
+	if !i.online.Load() {
 		return nil, ErrDisconnected
 	}
 	w, ok := i.pool.Get().(*waiter)
@@ -164,7 +178,8 @@ func (i *inbox) abandon(w *waiter) {
 }
 
 func (w *waiter) reply() string {
-	return w.inbox.prefix + strconv.FormatUint(w.id, 36)
+	var buf [96]byte
+	return string(strconv.AppendUint(append(buf[:0], w.inbox.prefix...), w.id, 36))
 }
 
 // wait returns the reply, or an error when time or ctx has ended.

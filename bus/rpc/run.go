@@ -35,6 +35,7 @@ func (s *Server) serveAll(ctx context.Context) error {
 	defer cancel()
 	s.work, s.started = work, time.Now().UTC()
 	defer s.gauge()()
+	s.pool.start()
 
 	subs := &subscriptions{nc: s.conn.NATS(), broken: make(chan error, 1)}
 	defer s.conn.WatchDenied(subs.denied)()
@@ -54,7 +55,7 @@ func (s *Server) serveAll(ctx context.Context) error {
 // the NATS server has seen it all.
 func (s *Server) subscribe(subs *subscriptions) error {
 	for _, e := range s.endpoints {
-		if err := subs.queue(e.subject, s.desc.Name, s.accept(e)); err != nil {
+		if err := subs.queue(e.subject, s.desc.Name, s.pool.in); err != nil {
 			return err
 		}
 	}
@@ -80,7 +81,7 @@ func (s *Server) stop(subs *subscriptions, cancel context.CancelFunc) error {
 	if !subs.drain(giveUp.C) {
 		return fmt.Errorf("rpc: the subscriptions of service %s did not end within %v", s.desc.Name, s.drain)
 	}
-	s.pool.close()
+	close(s.pool.in)
 	idle := waitChan(&s.pool.wg)
 	select {
 	case <-idle:
@@ -89,7 +90,7 @@ func (s *Server) stop(subs *subscriptions, cancel context.CancelFunc) error {
 		select {
 		case <-idle:
 		case <-time.After(grace):
-			return fmt.Errorf("rpc: %d requests of service %s did not end within %v", s.pool.outstanding.Load(), s.desc.Name, s.drain)
+			return fmt.Errorf("rpc: %d requests of service %s did not end within %v", s.pool.outstanding(), s.desc.Name, s.drain)
 		}
 	}
 	if err := s.conn.NATS().FlushTimeout(flushTimeout); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
@@ -103,7 +104,7 @@ func (s *Server) gauge() (remove func()) {
 	g := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: telemetry.Namespace, Name: "rpc_server_outstanding", Help: "Requests that wait or run.",
 		ConstLabels: prometheus.Labels{"service": s.desc.Name, "instance": s.id},
-	}, func() float64 { return float64(s.pool.outstanding.Load()) })
+	}, func() float64 { return float64(s.pool.outstanding()) })
 	registry := s.conn.Telemetry().Registry
 	registry.MustRegister(g)
 	return func() { registry.Unregister(g) }

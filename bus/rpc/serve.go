@@ -24,36 +24,41 @@ const (
 	maxCommand = 255
 )
 
-// accept is the subscription's callback: it only stamps the request and hands it
-// on, or refuses it at once when there is no room.
-func (s *Server) accept(e *endpoint) nats.MsgHandler {
-	return func(msg *nats.Msg) {
-		j := job{endpoint: e, msg: msg, arrival: time.Now()}
-		if s.pool.submit(j) {
-			return
-		}
-		refusal := contract.ErrExhausted.After(s.retryAfter(e))
-		s.answer(j, nil, refusal)
-		e.observe(0, time.Since(j.arrival), refusal)
-	}
+// stamp notes when a request arrived and for which method.
+func (s *Server) stamp(msg *nats.Msg) job {
+	return job{endpoint: s.bySubject[msg.Subject], msg: msg, arrival: s.clock()}
+}
+
+// clock is the time since the server was made: monotonic, and cheaper to read than
+// the time of day.
+func (s *Server) clock() time.Duration { return time.Since(s.epoch) }
+
+// refuse answers a request for which there is no room.
+func (s *Server) refuse(j job) {
+	refusal := contract.ErrExhausted.After(s.retryAfter(j.endpoint))
+	s.answer(j, nil, refusal)
+	j.endpoint.refused(refusal, s.clock()-j.arrival)
 }
 
 // retryAfter estimates when the queue will have been worked off.
 func (s *Server) retryAfter(e *endpoint) time.Duration {
-	backlog := e.average() * time.Duration(s.pool.bound) / time.Duration(s.pool.limit)
+	backlog := e.average() * time.Duration(1+s.pool.queue/s.pool.limit)
 	return min(max(backlog, 25*time.Millisecond), 2*time.Second)
 }
 
 // serve runs one request from its header to its reply.
 func (s *Server) serve(j job) {
-	waited := time.Since(j.arrival)
+	var waited time.Duration
+	if j.queued {
+		waited = s.clock() - j.arrival
+	}
 	body, err := s.execute(j, waited)
 	var refusal *contract.Error
 	if err != nil {
 		refusal = contract.AsError(err)
 	}
 	s.answer(j, body, refusal)
-	total := time.Since(j.arrival)
+	total := s.clock() - j.arrival
 	j.endpoint.observe(total-waited, total, refusal)
 }
 
@@ -68,7 +73,7 @@ func (s *Server) execute(j job, waited time.Duration) ([]byte, error) {
 	if waited >= h.timeout {
 		return nil, contract.ErrDeadline.Sayf("the time ran out before the work began")
 	}
-	call := &callContext{Context: s.work, deadline: j.arrival.Add(h.timeout)}
+	call := &callContext{Context: s.work, deadline: s.epoch.Add(j.arrival + h.timeout)}
 	defer call.finish()
 	ctx := telemetry.ExtractTrace(call, j.msg.Header)
 	if h.scoped {

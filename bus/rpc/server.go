@@ -27,9 +27,11 @@ type Server struct {
 	conn      *bus.Conn
 	desc      contract.Service
 	id        string
+	epoch     time.Time // of clock
 	started   time.Time
 	endpoints []*endpoint
-	mistakes  []error // made with Handle, reported by Run
+	bySubject map[string]*endpoint // endpoints again; fixed when Run begins
+	mistakes  []error              // made with Handle, reported by Run
 	pool      *pool
 	metrics   serverMetrics
 	drain     time.Duration
@@ -97,10 +99,11 @@ func NewServer(conn *bus.Conn, desc contract.Service, opts ...ServerOption) (*Se
 		}
 	}
 	s := &Server{
-		conn: conn, desc: desc, id: nuid.Next(), drain: cfg.drain,
+		conn: conn, desc: desc, bySubject: map[string]*endpoint{}, id: nuid.Next(), drain: cfg.drain, epoch: time.Now(),
 		metrics: newServerMetrics(conn.Telemetry()), ready: make(chan struct{}),
 	}
-	s.pool = newPool(cfg.concurrency, cfg.queue, s.serve)
+	s.pool = newPool(cfg.concurrency, cfg.queue)
+	s.pool.stamp, s.pool.run, s.pool.refuse = s.stamp, s.serve, s.refuse
 	return s, nil
 }
 
@@ -144,18 +147,20 @@ func (s *Server) add(info contract.MethodInfo, invoke invocation) {
 		s.mistakes = append(s.mistakes, fmt.Errorf("rpc: %s is not among the methods that service %s serves", info.FullName(), s.desc.Name))
 		return
 	}
-	if slices.ContainsFunc(s.endpoints, func(e *endpoint) bool { return e.subject == subject }) {
+	if s.bySubject[subject] != nil {
 		s.mistakes = append(s.mistakes, fmt.Errorf("rpc: %s has two handlers", info.FullName()))
 		return
 	}
-	s.endpoints = append(s.endpoints, newEndpoint(info, invoke, s.metrics))
+	e := newEndpoint(info, invoke, s.metrics)
+	s.endpoints = append(s.endpoints, e)
+	s.bySubject[subject] = e
 }
 
 // check finds what is wrong with the set of handlers.
 func (s *Server) check() error {
 	mistakes := s.mistakes
 	for _, m := range s.desc.Serves {
-		if !slices.ContainsFunc(s.endpoints, func(e *endpoint) bool { return e.subject == m.Subject() }) {
+		if s.bySubject[m.Subject()] == nil {
 			mistakes = append(mistakes, fmt.Errorf("rpc: %s has no handler", m.FullName()))
 		}
 	}

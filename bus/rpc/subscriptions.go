@@ -17,7 +17,7 @@ import (
 type subscriptions struct {
 	nc       *nats.Conn
 	list     []*nats.Subscription
-	open     sync.WaitGroup // subscriptions whose callbacks may still run
+	open     sync.WaitGroup // subscriptions that may still deliver
 	monitors sync.WaitGroup
 	requests chan *nats.Msg // $SRV
 	broken   chan error     // why serving cannot go on
@@ -27,9 +27,9 @@ type subscriptions struct {
 	draining bool
 }
 
-// queue subscribes handle in a queue group.
-func (s *subscriptions) queue(subject, group string, handle nats.MsgHandler) error {
-	return s.add(subject, func() (*nats.Subscription, error) { return s.nc.QueueSubscribe(subject, group, handle) })
+// queue subscribes ch in a queue group.
+func (s *subscriptions) queue(subject, group string, ch chan *nats.Msg) error {
+	return s.add(subject, func() (*nats.Subscription, error) { return s.nc.ChanQueueSubscribe(subject, group, ch) })
 }
 
 // channel subscribes ch.
@@ -98,9 +98,10 @@ func (s *subscriptions) fail(err error) {
 	}
 }
 
-// drain ends the subscriptions and waits until no callback can run any more. When
-// giveUp fires, or there is no connection to drain, what has not reached a callback
-// is left to the callers' time-outs. False means that a callback hangs.
+// drain ends the subscriptions and waits until none can deliver any more; then the
+// channels may be closed. When giveUp fires, or there is no connection to drain,
+// what has not arrived is left to other instances or the callers' time-outs. False
+// means that a subscription hangs.
 func (s *subscriptions) drain(giveUp <-chan time.Time) bool {
 	s.mu.Lock()
 	s.draining = true
