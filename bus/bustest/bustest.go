@@ -222,6 +222,7 @@ func (b *Broker) restartSingle(t testing.TB) {
 }
 
 func (b *Broker) stop(t testing.TB) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if b.cluster != nil {

@@ -32,6 +32,7 @@ func appendUntil(t *testing.T, conn *bus.Conn, subject string) {
 func TestBrokerSurvivesStopAndStart(t *testing.T) {
 	t.Parallel()
 	bustest.Each(t, func(t *testing.T, b *bustest.Broker) {
+		t.Helper()
 		conn := b.Dial(t)
 		appendUntil(t, conn, "evt.thing.a")
 		b.Stop(t, "THINGS")

@@ -70,8 +70,23 @@ func (c *Child) Kill() error {
 	return err
 }
 
-// Freeze stops the process where it is (SIGSTOP); it keeps its sockets.
-func (c *Child) Freeze() error { return c.signal(syscall.SIGSTOP) }
+// Freeze stops the process where it is (SIGSTOP); it keeps its sockets. It returns
+// once nothing of the process runs any more.
+func (c *Child) Freeze() error {
+	if err := c.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	return wait(ctx, "the NATS node to freeze", func() (bool, error) {
+		var status syscall.WaitStatus
+		_, err := syscall.Wait4(c.PID(), &status, syscall.WUNTRACED|syscall.WNOHANG, nil)
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			return false, fmt.Errorf("freeze a NATS node: %w", err)
+		}
+		return status.Stopped(), nil
+	})
+}
 
 // Thaw lets a frozen process go on (SIGCONT).
 func (c *Child) Thaw() error { return c.signal(syscall.SIGCONT) }

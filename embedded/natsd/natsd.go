@@ -72,6 +72,7 @@ func fail(kind error, format string, args ...any) error {
 type Server struct {
 	srv  *server.Server
 	lock *storeLock
+	port int
 }
 
 // Start runs a server and returns once it answers.
@@ -102,7 +103,11 @@ func start(n node) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
-	return &Server{srv: srv, lock: lock}, nil
+	port := opts.Port
+	if addr, ok := srv.Addr().(*net.TCPAddr); ok {
+		port = addr.Port
+	}
+	return &Server{srv: srv, lock: lock, port: port}, nil
 }
 
 // launch starts the server with these options and waits until it answers.
@@ -130,7 +135,7 @@ func launch(opts *server.Options, logger *slog.Logger) (*server.Server, error) {
 func (s *Server) URL() string { return s.srv.ClientURL() }
 
 // Port is the port that clients connect to.
-func (s *Server) Port() int { return s.srv.Addr().(*net.TCPAddr).Port }
+func (s *Server) Port() int { return s.port }
 
 // InProcessConn connects without a socket, as nats.InProcessServer wants it. Such
 // a connection is not authenticated well: a refused login looks like a broken pipe.

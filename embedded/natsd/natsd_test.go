@@ -185,6 +185,7 @@ func TestFailuresAreOneClearSentence(t *testing.T) {
 		}}, natsd.ErrConfig, "a..b"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s, err := natsd.Start(c.cfg)
 			if err == nil {
 				shutdown(t, s)

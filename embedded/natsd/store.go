@@ -59,16 +59,19 @@ func holding(pid string) string {
 
 // cause is the system's own word without the path, which the sentence has already.
 func cause(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
 		return p.Err
 	}
 	return err
 }
 
-// release frees the directory. The file stays: removing it would let two servers
-// hold locks on two different files of the same name.
+// release frees the directory. It unlocks and does not leave that to Close: a process
+// that is being started right now holds a copy of the open file for a moment. The
+// file stays: removing it would let two servers hold locks on two different files of
+// the same name.
 func (l *storeLock) release() error {
-	l.once.Do(func() { l.err = l.file.Close() })
+	l.once.Do(func() {
+		l.err = errors.Join(syscall.Flock(int(l.file.Fd()), syscall.LOCK_UN), l.file.Close())
+	})
 	return l.err
 }

@@ -11,47 +11,60 @@ import (
 // backedUp holds what orders say to what the other services have stored. It holds at
 // every moment: the effect comes first.
 func (c *court) backedUp() {
-	for id, o := range c.orders.orders {
+	for _, o := range c.orders.orders {
 		c.docket.looked(checkBackedUp, 1)
-		pay, r, s := c.payments.of(id), c.inventory.of(id), c.shipments.of(id)
-		bad := func(at orders.Status, expected, is string) {
-			c.docket.find(checkBackedUp, o.finding(at, expected, is))
-		}
 		if o.at[orders.Confirmed] > 0 {
-			if pay.authorized != o.total || pay.paymentID != o.paymentID || o.paymentID == "" {
-				bad(orders.Confirmed, fmt.Sprintf("%s authorized as %s before it is confirmed", o.total, orNone(o.paymentID)),
-					fmt.Sprintf("%s authorized as %s", pay.authorized, orNone(pay.paymentID)))
-			}
-			if !r.held {
-				bad(orders.Confirmed, "its lines held before it is confirmed", "the reservation is "+orNone(r.status))
-			}
+			c.confirmed(o)
 		}
 		if o.at[orders.Dispatched] > 0 {
-			if pay.captured != o.total {
-				bad(orders.Dispatched, o.total.String()+" captured before it is dispatched", fmt.Sprintf("%s captured, the payment is %s", pay.captured, pay.state()))
-			}
-			if r.status != inventory.Committed && r.status != inventory.Returned {
-				bad(orders.Dispatched, "its lines sold before it is dispatched", "the reservation is "+orNone(r.status))
-			}
+			c.dispatched(o)
 		}
-		if o.at[orders.Shipped] > 0 && (!s.created || s.shipmentID != o.shipmentID) {
-			bad(orders.Shipped, "shipment "+orNone(o.shipmentID)+" created before it is shipped", "shipment "+orNone(s.shipmentID))
+		if s := c.shipments.of(o.id); o.at[orders.Shipped] > 0 && (!s.created || s.shipmentID != o.shipmentID) {
+			c.unbacked(o, orders.Shipped, "shipment "+orNone(o.shipmentID)+" created before it is shipped", "shipment "+orNone(s.shipmentID))
 		}
-		if o.at[orders.Delivered] > 0 && s.status != shipping.Delivered {
-			bad(orders.Delivered, "a delivered shipment", "the shipment is "+orNone(s.status))
+		if s := c.shipments.of(o.id); o.at[orders.Delivered] > 0 && s.status != shipping.Delivered {
+			c.unbacked(o, orders.Delivered, "a delivered shipment", "the shipment is "+orNone(s.status))
 		}
 	}
 	for id, pay := range c.payments.payments {
-		o := c.orders.orders[id]
-		if o == nil {
-			continue
+		if o := c.orders.orders[id]; o != nil {
+			c.asked(pay, o)
 		}
-		if !pay.authorized.IsZero() && pay.authorized != o.total {
-			c.docket.find(checkPayments, pay.finding("an authorization of the order's "+o.total.String(), pay.authorized.String()))
-		}
-		if r := c.inventory.of(id); (pay.declined || !pay.authorized.IsZero()) && !r.held {
-			c.docket.find(checkBackedUp, pay.finding("stock held before the money is asked for", "the reservation is "+orNone(r.status)))
-		}
+	}
+}
+
+func (c *court) unbacked(o *order, at orders.Status, expected, is string) {
+	c.docket.find(checkBackedUp, o.finding(at, expected, is))
+}
+
+func (c *court) confirmed(o *order) {
+	pay, r := c.payments.of(o.id), c.inventory.of(o.id)
+	if pay.authorized != o.total || pay.paymentID != o.paymentID || o.paymentID == "" {
+		c.unbacked(o, orders.Confirmed, fmt.Sprintf("%s authorized as %s before it is confirmed", o.total, orNone(o.paymentID)),
+			fmt.Sprintf("%s authorized as %s", pay.authorized, orNone(pay.paymentID)))
+	}
+	if !r.held {
+		c.unbacked(o, orders.Confirmed, "its lines held before it is confirmed", "the reservation is "+orNone(r.status))
+	}
+}
+
+func (c *court) dispatched(o *order) {
+	pay, r := c.payments.of(o.id), c.inventory.of(o.id)
+	if pay.captured != o.total {
+		c.unbacked(o, orders.Dispatched, o.total.String()+" captured before it is dispatched", fmt.Sprintf("%s captured, the payment is %s", pay.captured, pay.state()))
+	}
+	if r.status != inventory.Committed && r.status != inventory.Returned {
+		c.unbacked(o, orders.Dispatched, "its lines sold before it is dispatched", "the reservation is "+orNone(r.status))
+	}
+}
+
+// asked holds a payment to its order.
+func (c *court) asked(pay *payment, o *order) {
+	if !pay.authorized.IsZero() && pay.authorized != o.total {
+		c.docket.find(checkPayments, pay.finding("an authorization of the order's "+o.total.String(), pay.authorized.String()))
+	}
+	if r := c.inventory.of(o.id); (pay.declined || !pay.authorized.IsZero()) && !r.held {
+		c.docket.find(checkBackedUp, pay.finding("stock held before the money is asked for", "the reservation is "+orNone(r.status)))
 	}
 }
 

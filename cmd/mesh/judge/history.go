@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -172,13 +173,7 @@ func unique(d *docket, check, what string, lists ...[]mark) {
 	all := slices.Concat(lists...)
 	d.looked(check, len(all))
 	slices.SortFunc(all, func(a, b mark) int {
-		if a.hash != b.hash {
-			if a.hash[0] < b.hash[0] || (a.hash[0] == b.hash[0] && a.hash[1] < b.hash[1]) {
-				return -1
-			}
-			return 1
-		}
-		return int(min(max(int64(a.sequence)-int64(b.sequence), -1), 1)) //nolint:gosec // sequences are far below 2^63
+		return cmp.Or(cmp.Compare(a.hash[0], b.hash[0]), cmp.Compare(a.hash[1], b.hash[1]), cmp.Compare(a.sequence, b.sequence))
 	})
 	for i := 1; i < len(all); i++ {
 		a, b := all[i-1], all[i]

@@ -25,22 +25,22 @@ type stock struct {
 
 type holdKey struct{ sku, order string }
 
-// hold is what an order has of a SKU.
+// hold is what an order has to do with a SKU. A late hold may come after everything
+// else, as long as it goes away again.
 type hold struct {
-	state    holdState
-	quantity int64
-	last     uint64
+	held, sold, restocked int64
+	refused               bool // a release was seen: later holds are refused
+	last                  uint64
 }
 
-type holdState string
-
-const (
-	unheld    holdState = "not held"
-	held      holdState = "held"
-	released  holdState = "released"
-	sold      holdState = "sold"
-	restocked holdState = "restocked"
-)
+// String says what is.
+func (h *hold) String() string {
+	s := fmt.Sprintf("%d held, %d sold, %d restocked", h.held, h.sold, h.restocked)
+	if h.refused {
+		s += ", released"
+	}
+	return s
+}
 
 type reservation struct {
 	id     string // the order's
@@ -77,27 +77,27 @@ func (p *inventoryPart) hearStock(v inventory.StockEvent, e event) {
 		p.stock[e.id] = s
 	}
 	s.last = e.sequence
+	p.docket.looked(checkStock, 1)
 	switch v := v.(type) {
 	case inventory.StockAdjusted:
 		s.adjusted += v.Delta
 		s.onHand += v.Delta
 	case inventory.StockHeld:
 		s.reserved += v.Quantity
-		p.move(e, v.OrderID, v.Quantity, held, unheld)
+		p.held(e, v)
 	case inventory.StockHoldReleased:
 		s.reserved -= v.Quantity
-		p.release(e, v)
+		p.released(e, v)
 	case inventory.StockSold:
 		s.reserved -= v.Quantity
 		s.onHand -= v.Quantity
 		s.sold += v.Quantity
-		p.move(e, v.OrderID, v.Quantity, sold, held)
+		p.sold(e, v)
 	case inventory.StockRestocked:
 		s.onHand += v.Quantity
 		s.restocked += v.Quantity
-		p.move(e, v.OrderID, v.Quantity, restocked, sold)
+		p.restocked(e, v)
 	}
-	p.docket.looked(checkStock, 1)
 	if s.reserved < 0 || s.reserved > s.onHand {
 		p.docket.find(checkStock, e.finding(stockInfo, "0 ≤ reserved ≤ on hand", fmt.Sprintf("%d reserved of %d on hand after %s", s.reserved, s.onHand, e.Type)))
 	}
@@ -107,43 +107,43 @@ func (p *inventoryPart) hold(sku, order string) *hold {
 	key := holdKey{sku, order}
 	h := p.holds[key]
 	if h == nil {
-		h = &hold{state: unheld}
+		h = &hold{}
 		p.holds[key] = h
 	}
 	return h
 }
 
-// move takes a hold from one state to the next. What is held first must be as much
-// as the reservation says, and later as much as was held.
-func (p *inventoryPart) move(e event, order string, quantity int64, to, from holdState) {
+// moved finds what happened to a hold although it must not.
+func (p *inventoryPart) moved(e event, order string, h *hold, right bool, expected string) {
 	p.docket.looked(checkHolds, 1)
-	h := p.hold(e.id, order)
-	want := h.quantity
-	if to == held {
-		want = p.reserved(order, e.id)
+	if !right {
+		p.docket.find(checkHolds, e.finding(stockInfo, expected+" for order "+order, fmt.Sprintf("%s %s, where there are %s", e.Type, e.Data, h)))
 	}
-	if h.state != from || quantity != want || quantity <= 0 {
-		p.docket.find(checkHolds, e.finding(stockInfo,
-			fmt.Sprintf("%s of %d that order %s has %s", e.Type, want, order, from),
-			fmt.Sprintf("%d, and the order has %d %s", quantity, h.quantity, h.state)))
-	}
-	h.state, h.quantity, h.last = to, quantity, e.sequence
+	h.last = e.sequence
 }
 
-// release ends a hold, or, with quantity 0, marks that there will be none.
-func (p *inventoryPart) release(e event, v inventory.StockHoldReleased) {
-	p.docket.looked(checkHolds, 1)
+func (p *inventoryPart) held(e event, v inventory.StockHeld) {
+	h, want := p.hold(e.id, v.OrderID), p.reserved(v.OrderID, e.id)
+	p.moved(e, v.OrderID, h, h.held == 0 && v.Quantity == want && v.Quantity > 0, fmt.Sprintf("one hold of the reserved %d", want))
+	h.held += v.Quantity
+}
+
+func (p *inventoryPart) released(e event, v inventory.StockHoldReleased) {
 	h := p.hold(e.id, v.OrderID)
-	want := int64(0)
-	if h.state == held {
-		want = h.quantity
-	}
-	if v.Quantity != want || h.state == sold || h.state == restocked {
-		p.docket.find(checkHolds, e.finding(stockInfo,
-			fmt.Sprintf("%s of %d for order %s", e.Type, want, v.OrderID),
-			fmt.Sprintf("%d, and the order has %d %s", v.Quantity, h.quantity, h.state)))
-	}
-	h.state, h.quantity, h.last = released, 0, e.sequence
+	p.moved(e, v.OrderID, h, v.Quantity == h.held, fmt.Sprintf("a release of the held %d", h.held))
+	h.held, h.refused = h.held-v.Quantity, true
+}
+
+func (p *inventoryPart) sold(e event, v inventory.StockSold) {
+	h := p.hold(e.id, v.OrderID)
+	p.moved(e, v.OrderID, h, h.sold == 0 && v.Quantity == h.held && v.Quantity > 0, fmt.Sprintf("one sale of the held %d", h.held))
+	h.held, h.sold = h.held-v.Quantity, h.sold+v.Quantity
+}
+
+func (p *inventoryPart) restocked(e event, v inventory.StockRestocked) {
+	h := p.hold(e.id, v.OrderID)
+	p.moved(e, v.OrderID, h, h.restocked == 0 && v.Quantity == h.sold && v.Quantity > 0, fmt.Sprintf("one return of the sold %d", h.sold))
+	h.restocked += v.Quantity
 }
 
 // reserved is how much of a SKU the order's reservation has so far asked for.
@@ -209,48 +209,50 @@ func (p *inventoryPart) enter(r *reservation, e event, to inventory.Status) {
 // allHeld holds a reservation that says so to having every line held at that moment.
 func (p *inventoryPart) allHeld(r *reservation, e event) {
 	for _, l := range r.lines {
-		if h := p.hold(l.SKU, r.id); h.state != held || h.quantity != l.Quantity {
-			p.docket.find(checkReservations, e.finding(reservationInfo,
-				fmt.Sprintf("%d of %s held before %s", l.Quantity, l.SKU, e.Type), fmt.Sprintf("%d %s", h.quantity, h.state)))
+		if h := p.hold(l.SKU, r.id); h.held != l.Quantity {
+			p.docket.find(checkReservations, e.finding(reservationInfo, fmt.Sprintf("%d of %s held before %s", l.Quantity, l.SKU, e.Type), h.String()))
 		}
 	}
 }
 
-// settledAs says how each hold must stand once a reservation is closed and no work
-// is under way.
-var settledAs = map[inventory.Status][]holdState{
-	inventory.Refused:   {unheld, released},
-	inventory.Released:  {released},
-	inventory.Committed: {sold},
-	inventory.Returned:  {restocked},
+// settled says how a line stands once its reservation is closed and no work is under
+// way, and whether it does.
+func (h *hold) settled(s inventory.Status, quantity int64) (expected string, ok bool) {
+	switch s {
+	case inventory.Refused:
+		return "not held, not sold", h.held == 0 && h.sold == 0
+	case inventory.Released:
+		return "released, not sold", h.held == 0 && h.sold == 0 && h.refused
+	case inventory.Committed:
+		return "sold: " + number(quantity), h.held == 0 && h.sold == quantity && h.restocked == 0
+	case inventory.Returned: // perhaps before it was sold
+		return "restocked or released", h.held == 0 && h.sold == h.restocked
+	case inventory.Open, inventory.Held:
+	}
+	return "", false
 }
 
 // conclude holds, at rest, every reservation to being closed and the stock to
 // agreeing with it.
 func (p *inventoryPart) conclude(known *orderPart) {
 	for _, r := range p.reservations {
-		want, closed := settledAs[r.status]
-		if !closed {
+		if r.status == inventory.Open || r.status == inventory.Held || r.status == "" {
 			is := fmt.Sprintf("%s, the order is %s", orNone(r.status), known.status(r.id))
 			p.docket.find(checkReservations, r.finding("a closed reservation", is))
 			continue
 		}
 		for _, l := range r.lines {
 			h := p.hold(l.SKU, r.id)
-			ok := false
-			for _, state := range want {
-				ok = ok || h.state == state
-			}
-			if !ok {
-				p.docket.find(checkReservations, r.finding(fmt.Sprintf("%s %s, as the reservation is %s", l.SKU, want[len(want)-1], r.status), string(h.state)))
+			if expected, ok := h.settled(r.status, l.Quantity); !ok {
+				p.docket.find(checkReservations, r.finding(fmt.Sprintf("%s %s, as the reservation is %s", l.SKU, expected, r.status), h.String()))
 			}
 		}
 	}
 	for key, h := range p.holds {
-		if p.reservations[key.order] == nil && h.state != released {
+		if p.reservations[key.order] == nil && (h.held != 0 || h.sold != h.restocked) {
 			p.docket.find(checkReservations, Finding{
 				Entity: "stock " + key.sku, Subject: "evt.stock." + key.sku, Sequence: h.last,
-				Expected: "a reservation of order " + key.order, Is: fmt.Sprintf("none, and %d %s", h.quantity, h.state),
+				Expected: "a reservation of order " + key.order, Is: "none, and " + h.String(),
 			})
 		}
 	}

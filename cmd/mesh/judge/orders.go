@@ -145,13 +145,10 @@ type price struct {
 
 func (p *productPart) hear(m message) {
 	p.take(m, []contract.EventsInfo{catalog.Events.Info()}, func(_ contract.EventsInfo, e event) {
-		v, ok := decoded(p.history, catalog.Events, e)
-		if !ok {
-			return
-		}
-		switch v := v.(type) {
-		case catalog.ProductPut:
-			p.prices[price{e.id, v.Price}] = true
+		if v, ok := decoded(p.history, catalog.Events, e); ok {
+			if put, ok := v.(catalog.ProductPut); ok {
+				p.prices[price{e.id, put.Price}] = true
+			}
 		}
 	})
 }

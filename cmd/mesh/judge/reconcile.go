@@ -12,20 +12,7 @@ import (
 // order. It holds at every moment: the firm books first, then the mesh stores.
 func (c *court) booked() {
 	for id, charges := range c.provider.byOrder {
-		if len(charges) > 1 {
-			var keys []string
-			for _, ch := range charges {
-				keys = append(keys, fmt.Sprintf("%s (%s, %s)", ch.Key, ch.Amount, c.provider.state(ch)))
-			}
-			c.provider.record(sandbox.ChargeKeyIn(charges[1].Key), "one charge for order "+id, fmt.Sprintf("%d: %s", len(charges), strings.Join(keys, ", ")))
-		}
-		if o := c.orders.orders[id]; o != nil {
-			for _, ch := range charges {
-				if ch.Amount != o.total {
-					c.provider.record(sandbox.ChargeKeyIn(ch.Key), "a charge of the order's "+o.total.String(), ch.Amount.String())
-				}
-			}
-		}
+		c.charged(id, charges)
 	}
 	for id := range c.provider.refunds {
 		if c.provider.settled[id] != sandbox.ChargeCaptured {
@@ -44,6 +31,23 @@ func (c *court) booked() {
 	for id, parcel := range c.carrier.parcels {
 		if o := c.orders.orders[id]; o != nil && !sameLines(parcel.Lines, o.quantities()) {
 			c.carrier.record(sandbox.ParcelKeyIn(id), fmt.Sprintf("a parcel of the order's lines %v", o.quantities()), fmt.Sprintf("%v", parcel.Lines))
+		}
+	}
+}
+
+// charged holds the charges of one order to being one, of the order's amount.
+func (c *court) charged(id string, charges []*charge) {
+	if len(charges) > 1 {
+		var keys []string
+		for _, ch := range charges {
+			keys = append(keys, fmt.Sprintf("%s (%s, %s)", ch.Key, ch.Amount, c.provider.state(ch)))
+		}
+		c.provider.record(sandbox.ChargeKeyIn(charges[1].Key), "one charge for order "+id, fmt.Sprintf("%d: %s", len(charges), strings.Join(keys, ", ")))
+	}
+	o := c.orders.orders[id]
+	for _, ch := range charges {
+		if o != nil && ch.Amount != o.total {
+			c.provider.record(sandbox.ChargeKeyIn(ch.Key), "a charge of the order's "+o.total.String(), ch.Amount.String())
 		}
 	}
 }

@@ -84,7 +84,7 @@ func (r Report) Print(w io.Writer) error {
 	}
 	b.WriteByte('\n')
 	for _, c := range r.Checks {
-		c.print(&b)
+		c.write(&b)
 	}
 	for i, n := range r.Notes {
 		if i == printed {
@@ -93,7 +93,7 @@ func (r Report) Print(w io.Writer) error {
 		}
 		fmt.Fprintf(&b, "\n  note: %s %s, message %d: %s", n.Kind, n.Subject, n.Sequence, n.Text)
 	}
-	r.Totals.print(&b)
+	r.Totals.write(&b)
 	if r.Clean {
 		b.WriteString("\nclean: every promise held\n")
 	} else {
@@ -112,7 +112,7 @@ func (r Report) Count() int {
 	return n
 }
 
-func (c Check) print(b *strings.Builder) {
+func (c Check) write(b *strings.Builder) {
 	mark := "ok "
 	if len(c.Findings) > 0 {
 		mark = "BAD"
@@ -131,7 +131,7 @@ func (c Check) print(b *strings.Builder) {
 	}
 }
 
-func (t Totals) print(b *strings.Builder) {
+func (t Totals) write(b *strings.Builder) {
 	fmt.Fprintf(b, "\n\n  orders:")
 	n := 0
 	for _, status := range statuses {

@@ -30,7 +30,7 @@ func newServer(nc *nats.Conn) (*server, error) {
 }
 
 // last asks the stream's leader: another replica may be behind.
-func (s *server) last(ctx context.Context, stream, filter string) (uint64, bool, error) {
+func (s *server) last(ctx context.Context, stream string) (uint64, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	st, err := s.js.Stream(ctx, stream)
@@ -43,13 +43,13 @@ func (s *server) last(ctx context.Context, stream, filter string) (uint64, bool,
 	if st.CachedInfo().State.Msgs == 0 {
 		return 0, true, nil
 	}
-	return lastMessage(ctx, s.js, stream, filter)
+	return lastMessage(ctx, s.js, stream)
 }
 
 // lastMessage asks for the message itself: the stream's last sequence may belong to
 // one that is gone.
-func lastMessage(ctx context.Context, js jetstream.JetStream, stream, filter string) (uint64, bool, error) {
-	m, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, []byte(`{"last_by_subj":"`+filter+`"}`))
+func lastMessage(ctx context.Context, js jetstream.JetStream, stream string) (uint64, bool, error) {
+	m, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, []byte(`{"last_by_subj":">"}`))
 	if err != nil {
 		return 0, true, err
 	}
@@ -57,10 +57,10 @@ func lastMessage(ctx context.Context, js jetstream.JetStream, stream, filter str
 }
 
 // each reads with one ordered consumer, many messages at a time.
-func (s *server) each(ctx context.Context, stream, filter string, upTo uint64, hear func(message)) error {
+func (s *server) each(ctx context.Context, stream string, upTo uint64, hear func(message)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	consumer, err := s.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}})
+	consumer, err := s.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,7 @@ func store(t testing.TB, conn *bus.Conn, h told) {
 func TestRunReadsAServer(t *testing.T) {
 	t.Parallel()
 	bustest.Each(t, func(t *testing.T, b *bustest.Broker) {
+		t.Helper()
 		conn := b.Dial(t)
 		w := good(t)
 		store(t, conn, w.tell(len(w.acts)))

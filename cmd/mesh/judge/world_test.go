@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -126,9 +127,7 @@ func (w *world) tell(n int) told {
 	for _, a := range w.acts[:n] {
 		sequences[a.stream]++
 		m := message{Stream: a.stream, Subject: a.subject, Sequence: sequences[a.stream], Header: nats.Header{}, Data: a.body}
-		for k, v := range a.header {
-			m.Header[k] = v
-		}
+		maps.Copy(m.Header, a.header)
 		p := places[a.stream+a.subject]
 		if p == nil {
 			p = &place{}
@@ -162,7 +161,7 @@ func (w *world) tell(n int) told {
 // told is a source of messages.
 type told []message
 
-func (h told) last(_ context.Context, stream, _ string) (uint64, bool, error) {
+func (h told) last(_ context.Context, stream string) (uint64, bool, error) {
 	last := uint64(0)
 	for _, m := range h {
 		if m.Stream == stream {
@@ -172,7 +171,7 @@ func (h told) last(_ context.Context, stream, _ string) (uint64, bool, error) {
 	return last, true, nil
 }
 
-func (h told) each(_ context.Context, stream, _ string, upTo uint64, hear func(message)) error {
+func (h told) each(_ context.Context, stream string, upTo uint64, hear func(message)) error {
 	for _, m := range h {
 		if m.Stream == stream && m.Sequence <= upTo {
 			hear(m)
@@ -194,6 +193,7 @@ const capacity = 100
 // delivered, "ref" cancelled after it was paid, "voi" after it was authorized, "ear"
 // before it was; "dec" is declined, "oos" out of stock.
 func good(t testing.TB) *world {
+	t.Helper()
 	w := &world{t: t}
 	do(w, catalog.Events, "TEA", catalog.Event(catalog.ProductPut{Name: "Tea", Price: teaPrice, Active: true}))
 	do(w, catalog.Events, "POT", catalog.Event(catalog.ProductPut{Name: "Pot", Price: potPrice, Active: true}))
@@ -229,9 +229,7 @@ func (w *world) journal(id string, records int, status string) {
 
 func (w *world) page(id string, members map[string]any) {
 	page := map[string]any{"v": 1, "flow": "checkout", "id": id, "version": 1, "start": 1, "writer": "w", "n": 1}
-	for k, v := range members {
-		page[k] = v
-	}
+	maps.Copy(page, members)
 	w.add(contract.FlowStream, contract.FlowLog("orders", "checkout", id), page)
 }
 
