@@ -133,15 +133,14 @@ func (c *core) room() int {
 
 // receive takes one message; it runs on the puller's goroutine.
 func (c *core) receive(m *nats.Msg) {
-	at, pending, ok := position(m.Reply)
+	at, ok := pull.ParsePosition(m.Reply)
 	if !ok {
 		c.log.Warn("a message without an ack subject is ignored", telemetry.KeySubject, m.Subject)
 		return
 	}
-	c.metrics.pending.Store(pending)
+	c.metrics.pending.Store(at.Pending)
 	c.metrics.delivered.Add(1)
-	d := &at
-	d.msg = m
+	d := &delivery{msg: m, reply: m.Reply, sequence: at.Sequence, attempt: at.Attempt, stored: at.Stored}
 	if c.lanes != nil {
 		d.place(c.info)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
 
-// errForeign reports a message on an entity's subject that the mesh did not write.
-var errForeign = errors.New("not a commit of the mesh")
+// ErrForeign reports a message on an entity's subject that the mesh did not write.
+var ErrForeign = errors.New("not a commit of the mesh")
 
 // commit is a message after its envelope was checked.
 type commit struct {
@@ -23,17 +23,17 @@ type commit struct {
 }
 
 // open checks and reads the envelope of a message: subject, headers, body. The error
-// wraps errForeign when the message does not even claim to be a commit,
+// wraps ErrForeign when the message does not even claim to be a commit,
 // contract.ErrUnknownEvent when a newer version wrote it, and anything else when it
 // is damaged.
 func open(info contract.EventsInfo, m *nats.Msg) (commit, error) {
 	var c commit
 	id, ok := info.EntityID(m.Subject)
 	if !ok {
-		return c, fmt.Errorf("%w: subject %q", errForeign, m.Subject)
+		return c, fmt.Errorf("%w: subject %q", ErrForeign, m.Subject)
 	}
 	if len(m.Header[contract.HeaderVersion]) == 0 {
-		return c, fmt.Errorf("%w: no header %s", errForeign, contract.HeaderVersion)
+		return c, fmt.Errorf("%w: no header %s", ErrForeign, contract.HeaderVersion)
 	}
 	c.id = id
 	var err error
@@ -52,6 +52,43 @@ func open(info contract.EventsInfo, m *nats.Msg) (commit, error) {
 	return c, nil
 }
 
+// Decode reads the events of one message, for those who read a stream without a
+// handler. What can be read is returned also when there is an error: it wraps
+// ErrForeign when the message is not a commit of the mesh, contract.ErrUnknownEvent
+// for what a newer version wrote, and says what is damaged.
+func Decode[E any](events contract.Events[E], m *nats.Msg, sequence uint64) ([]Event[E], error) {
+	co, err := open(events.Info(), m)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Event[E], 0, len(co.body.Events))
+	var errs []error
+	for i := range co.body.Events {
+		e, err := decodeEvent(events, &co, i)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		e.Sequence, e.Attempt = sequence, 1
+		list = append(list, e)
+	}
+	return list, errors.Join(errs...)
+}
+
+// decodeEvent reads one event of a commit.
+func decodeEvent[E any](events contract.Events[E], co *commit, i int) (Event[E], error) {
+	r := &co.body.Events[i]
+	data, err := events.Decode(r.Type, r.Data)
+	if err != nil {
+		return Event[E]{}, err
+	}
+	return Event[E]{
+		Entity: events.Info().Entity, ID: co.id, EventID: r.ID, Type: r.Type, Command: r.Command, At: r.At,
+		Version: co.header.First + uint64(i), //nolint:gosec // i is an index
+		Data:    data, Actor: co.actor,
+	}, nil
+}
+
 // verdict is the outcome of a message, or of its first event that is not done.
 type verdict struct {
 	Outcome
@@ -67,7 +104,7 @@ type verdict struct {
 func (c *Consumer[E]) run(ctx context.Context, d *delivery, handle func(context.Context, Event[E]) Outcome) verdict {
 	co, err := open(c.core.info, d.msg)
 	switch {
-	case errors.Is(err, errForeign):
+	case errors.Is(err, ErrForeign):
 		c.core.foreign(d, err)
 		return verdict{}
 	case errors.Is(err, contract.ErrUnknownEvent):
@@ -97,22 +134,17 @@ func (c *Consumer[E]) run(ctx context.Context, d *delivery, handle func(context.
 
 // one decodes and handles one event.
 func (c *Consumer[E]) one(ctx context.Context, d *delivery, co *commit, i int, handle func(context.Context, Event[E]) Outcome) verdict {
-	r := &co.body.Events[i]
-	if c.core.opts.types != nil && !c.core.opts.types[r.Type] {
+	typ := co.body.Events[i].Type
+	if c.core.opts.types != nil && !c.core.opts.types[typ] {
 		return verdict{}
 	}
-	data, err := c.events.Decode(r.Type, r.Data)
+	e, err := decodeEvent(c.events, co, i)
 	switch {
 	case errors.Is(err, contract.ErrUnknownEvent):
 		return verdict{Outcome: Reject(err), cause: CauseNewer}
 	case err != nil:
 		return verdict{Outcome: Reject(err), cause: CauseDamaged}
 	}
-	return verdict{Outcome: c.core.call(ctx, r.Type, func(ctx context.Context) Outcome {
-		return handle(ctx, Event[E]{
-			Entity: c.core.info.Entity, ID: co.id, EventID: r.ID, Type: r.Type, Command: r.Command, At: r.At,
-			Version: co.header.First + uint64(i), Sequence: d.sequence, //nolint:gosec // i is an index
-			Data: data, Actor: co.actor, Attempt: d.attempt,
-		})
-	})}
+	e.Sequence, e.Attempt = d.sequence, d.attempt
+	return verdict{Outcome: c.core.call(ctx, typ, func(ctx context.Context) Outcome { return handle(ctx, e) })}
 }

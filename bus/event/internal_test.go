@@ -17,24 +17,6 @@ import (
 	"github.com/ordermesh/ordermesh/bus/contract"
 )
 
-func TestPosition(t *testing.T) {
-	t.Parallel()
-	for reply, want := range map[string]string{
-		"$JS.ACK.S.c.3.17.20.1700000000000000001.5":             "3 17 1700000000000000001 5",
-		"$JS.ACK.hub.ACC.S.c.3.17.20.1700000000000000001.5":     "3 17 1700000000000000001 5",
-		"$JS.ACK._.ACC.S.c.3.17.20.1700000000000000001.5.token": "3 17 1700000000000000001 5",
-		"": "", "_INBOX.x": "", "$JS.ACK.S.c.3.17.20.x.5": "", "$JS.ACK.S.c.3.17.20.1.-5": "", "$JS.ACK.S.c.3.17.20.1": "",
-	} {
-		got := ""
-		if d, pending, ok := position(reply); ok {
-			got = fmt.Sprint(d.attempt, d.sequence, d.stored, pending)
-		}
-		if got != want {
-			t.Errorf("%q: %q, want %q", reply, got, want)
-		}
-	}
-}
-
 func TestGateClosesProbesAndOpens(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

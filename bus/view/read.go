@@ -1,0 +1,105 @@
+package view
+
+import (
+	"context"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+)
+
+// Page is one page of a list.
+type Page[R any] struct {
+	Entries []Entry[R]
+	Next    string // cursor of the next page, "" on the last one
+	Behind  uint64 // messages that the view had not seen
+}
+
+// errStarting is answered before the view knows how far behind it is.
+var errStarting = contract.ErrUnavailable.Sayf("the list is not ready yet; try again")
+
+// Page returns a page of a list; cursor is the Next of the page before, "" for the
+// first. q.After is ignored. It answers while the view is catching up and says how far
+// behind it is; before the stream was looked at once the error is unavailable.
+func (p *Projection[E, R]) Page(ctx context.Context, q Query, cursor string) (Page[R], error) {
+	select {
+	case <-p.looked:
+	default:
+		return Page[R]{}, errStarting
+	}
+	var err error
+	if q.After, err = ParseCursor(q.List, cursor); err != nil {
+		return Page[R]{}, err
+	}
+	page := Page[R]{Behind: p.behind()}
+	limit := q.Limit
+	q.Limit++ // one more tells whether another page follows
+	placed, err := p.store.Page(ctx, q)
+	if err != nil {
+		return Page[R]{}, err
+	}
+	if len(placed) > limit {
+		placed = placed[:limit]
+		last := placed[limit-1]
+		page.Next = Cursor(q.List, Position{last.Order, last.Key})
+	}
+	for _, e := range placed {
+		page.Entries = append(page.Entries, e.Entry)
+	}
+	return page, nil
+}
+
+// Row returns one row; ok is false when the view has none.
+func (p *Projection[E, R]) Row(ctx context.Context, key string) (entry Entry[R], ok bool, err error) {
+	rows, err := p.store.Rows(ctx, key)
+	if err != nil {
+		return Entry[R]{}, false, err
+	}
+	entry, ok = rows[key]
+	return entry, ok, nil
+}
+
+// Behind is how many messages of the stream the view has not folded in, by the
+// server's last word; known is false before the stream was looked at.
+func (p *Projection[E, R]) Behind() (messages uint64, known bool) {
+	select {
+	case <-p.looked:
+		return p.behind(), true
+	default:
+		return 0, false
+	}
+}
+
+func (p *Projection[E, R]) behind() uint64 { return p.pending.Load() }
+
+// Wait returns once the view has folded in the message with this stream sequence. The
+// message must be one of the view's entity.
+func (p *Projection[E, R]) Wait(ctx context.Context, sequence uint64) error {
+	return p.until(ctx, func() (bool, error) {
+		checkpoint, err := p.store.Checkpoint(ctx)
+		return checkpoint >= sequence, err
+	})
+}
+
+// WaitVersion returns once the row of an entity reflects at least this version.
+func (p *Projection[E, R]) WaitVersion(ctx context.Context, key string, version uint64) error {
+	return p.until(ctx, func() (bool, error) {
+		entry, _, err := p.Row(ctx, key)
+		return entry.Version >= version, err
+	})
+}
+
+// until waits for cond, which is looked at whenever rows have changed.
+func (p *Projection[E, R]) until(ctx context.Context, cond func() (bool, error)) error {
+	for {
+		p.mu.Lock()
+		moved := p.moved
+		p.mu.Unlock()
+		if ok, err := cond(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
