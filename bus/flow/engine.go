@@ -27,7 +27,12 @@ type engine struct {
 	answer     func(reply string, outcome []byte) // tells a waiting client
 
 	activations atomic.Uint64
+	reading     chan struct{} // bounds the reads of the log that are under way
 }
+
+// maxReads is how many instances read their journals at once: the server drops
+// requests beyond its queue.
+const maxReads = 128
 
 // catalogue finds definitions by name and version.
 type catalogue map[flowVersion]spec

@@ -48,7 +48,9 @@ func (in *instance) load() {
 // has to leave before.
 func (in *instance) read(f func(ctx context.Context) error) bool {
 	for tries := 1; in.halted() == haltNever && in.eng.ctx.Err() == nil; tries++ {
+		in.eng.reading <- struct{}{}
 		err := f(in.eng.ctx)
+		<-in.eng.reading
 		if err == nil {
 			return true
 		}

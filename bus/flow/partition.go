@@ -42,7 +42,7 @@ type partition struct {
 
 	mu      sync.Mutex
 	running map[string]*instance // by "<name>.<id>"
-	floor   uint64               // last sequence that a former owner may have been given
+	floor   uint64               // inputs up to here may have been given to a former owner
 	closed  bool
 	empty   chan struct{} // closed when closed and nothing runs
 	feed    jetstream.ConsumeContext
@@ -70,7 +70,11 @@ func consumerConfig(service string, n, partitions int) jetstream.ConsumerConfig 
 
 // open makes the consumer deliver to us, beginning with everything that was not
 // acknowledged. The order matters: after UNPIN the former owner gets nothing new, and
-// what it was given is known before Reset makes the deliveries start again.
+// how far it can have come is known before Reset makes the deliveries start again.
+//
+// That is the end of the stream and not what the consumer says it delivered: after a
+// crash of the server, a change of its leader or an earlier Reset, the consumer knows
+// less than its clients were given. An input that nobody had yet costs one read more.
 func (p *partition) open(ctx context.Context) error {
 	stream, err := p.js.Stream(ctx, contract.FlowStream)
 	if err != nil {
@@ -83,8 +87,12 @@ func (p *partition) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("partition %d: %w", p.n, err)
 	}
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("partition %d: %w", p.n, err)
+	}
 	p.mu.Lock()
-	p.floor = consumer.CachedInfo().Delivered.Stream
+	p.floor = info.State.LastSeq
 	p.mu.Unlock()
 	if _, err := p.js.ResetConsumer(ctx, contract.FlowStream, p.durable); err != nil {
 		return fmt.Errorf("partition %d: reset: %w", p.n, err)

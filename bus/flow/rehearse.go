@@ -40,7 +40,7 @@ func (r Rehearsal) Run(ctx context.Context) (state State, ok bool, err error) {
 	flows := catalogue{flowVersion{s.name, s.version}: s}
 	e := &engine{
 		ctx: ctx, service: rehearsed, session: fmt.Sprintf("rehearsal-%p", &first), log: r.Log, flows: flows,
-		partitions: 1, telemetry: quiet, metrics: newMetrics(quiet, rehearsed, flows),
+		partitions: 1, reading: make(chan struct{}, 1), telemetry: quiet, metrics: newMetrics(quiet, rehearsed, flows),
 		alive: r.Alive, answer: func(string, []byte) {},
 	}
 	if e.alive == nil {

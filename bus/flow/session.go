@@ -75,7 +75,7 @@ func (w *Worker) newSession(parent context.Context, l *leases) *session {
 	s.members = newMembers(l, s.id, w.options.partitions)
 	s.eng = &engine{
 		ctx: ctx, service: w.service, session: s.id, log: streamLog{w.conn}, flows: w.flows,
-		partitions: w.options.partitions, telemetry: w.conn.Telemetry(), metrics: w.metrics,
+		partitions: w.options.partitions, reading: make(chan struct{}, maxReads), telemetry: w.conn.Telemetry(), metrics: w.metrics,
 		alive: s.alive, answer: w.answer,
 	}
 	return s
