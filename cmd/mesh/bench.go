@@ -23,6 +23,7 @@ type benchmark struct {
 func benchmarks() []benchmark {
 	return []benchmark{
 		{"rpc", "request and reply, beside nats.go by hand", bench.RPC},
+		{"append", "commands on entities, beside compare-and-append by hand; cold loads", bench.Append},
 	}
 }
 
@@ -56,8 +57,8 @@ func benchCommand(c *cli) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.Rounds < 1 || o.Duration <= 0 || slices.ContainsFunc(o.Concurrency, func(n int) bool { return n < 1 }) {
-				return usagef("--rounds, --duration and --concurrency must be positive")
+			if o.Rounds < 1 || o.Stored < 1 || o.Duration <= 0 || slices.ContainsFunc(o.Concurrency, func(n int) bool { return n < 1 }) {
+				return usagef("--rounds, --duration, --stored and --concurrency must be positive")
 			}
 			return runBench(cmd.Context(), c, o, args, strict)
 		},
@@ -67,6 +68,7 @@ func benchCommand(c *cli) *cobra.Command {
 	f.DurationVar(&o.Duration, "duration", 2*time.Second, "of one measurement")
 	f.IntSliceVar(&o.Concurrency, "concurrency", []int{1, 16, 128}, "`numbers` of clients")
 	f.StringSliceVar(&o.Transports, "transport", []string{bench.TCP, bench.Pipe}, "tcp (loopback), pipe (in process)")
+	f.IntVar(&o.Stored, "stored", 100_000, "append: entities in the stream that cold loads read from")
 	f.StringVar(&o.Dir, "dir", "", "where servers store (default the system's temporary folder)")
 	f.BoolVar(&strict, "strict", false, "exit with code 1 when a goal is missed")
 	return cmd

@@ -30,6 +30,7 @@ type devOptions struct {
 	natsPort  int
 	data      string
 	ephemeral bool
+	seed      bool
 	log       slog.Level
 }
 
@@ -40,7 +41,7 @@ func devCommand(c *cli) *cobra.Command {
 		Long: "Run every service and an embedded NATS server in one process, on loopback only.\n" +
 			"Each service has its own connection, user and permissions, as in production;\n" +
 			"the nats CLI on this machine gets in without a password.",
-		Example: "  mesh dev\n  mesh dev --ephemeral --seed=false          # empty, and gone afterwards\n" +
+		Example: "  mesh dev\n  mesh dev --ephemeral --seed=false          # empty, and gone afterwards\n  mesh dev --ephemeral --seed=false          # empty, and gone afterwards\n" +
 			"  mesh dev --data ./state --nats-port 4333   # a second one beside the first",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), c, o) },
@@ -50,6 +51,7 @@ func devCommand(c *cli) *cobra.Command {
 	f.IntVar(&o.natsPort, "nats-port", defaultNATSPort, "`port` of the NATS server; 0 for any free one")
 	f.StringVar(&o.data, "data", "", "`directory` of the data (default the XDG state folder, ordermesh)")
 	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep the data in a temporary directory and remove it at the end")
+	f.BoolVar(&o.seed, "seed", true, "put a small catalog with stock into an empty mesh")
 	logFlag(f, &o.log)
 	return cmd
 }
@@ -184,5 +186,20 @@ func (d *devMesh) welcome(ctx context.Context) error {
 	if err := awaitReady(ctx, d.services); err != nil {
 		return err
 	}
+	if d.options.seed {
+		if err := d.sow(ctx); err != nil {
+			return err
+		}
+	}
 	return d.announce()
+}
+
+// sow fills the catalog as the developer would.
+func (d *devMesh) sow(ctx context.Context) error {
+	conn, err := bus.Dial(ctx, bus.Config{URL: d.server.URL(), Service: "mesh", Telemetry: d.telemetry})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return seed(ctx, conn)
 }

@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -38,6 +39,7 @@ func execute(args []string, out, errOut io.Writer) int {
 	if err == nil {
 		return exitGood
 	}
+	c.json = c.json || slices.Contains(args, "--json") // it may stand behind what was not understood
 	code := c.exitCode(err)
 	c.printError(command.CommandPath(), err, code)
 	return code
@@ -53,12 +55,20 @@ func untilSignal(parent context.Context, errOut io.Writer) (context.Context, con
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	finished := make(chan struct{})
 	go func() {
-		<-signals
-		cancel()
-		for first := time.Now(); ; {
-			<-signals
-			if time.Since(first) > sameSignal {
+		var first time.Time
+		for {
+			select {
+			case <-finished:
+				return
+			case <-signals:
+			}
+			cancel()
+			switch {
+			case first.IsZero():
+				first = time.Now()
+			case time.Since(first) > sameSignal:
 				fmt.Fprintln(errOut, "mesh: second signal, ending at once")
 				os.Exit(exitBad)
 			}
@@ -66,6 +76,7 @@ func untilSignal(parent context.Context, errOut io.Writer) (context.Context, con
 	}()
 	return ctx, func() {
 		signal.Stop(signals)
+		close(finished)
 		cancel()
 	}
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The groups in which `mesh --help` lists the commands.
@@ -44,7 +47,7 @@ func newRoot(c *cli) *cobra.Command {
 	root.SetHelpCommandGroupID(groupOther)
 	root.SetCompletionCommandGroupID(groupOther)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w; see '%s --help'", err, cmd.CommandPath())
+		return usagef("%w; see '%s --help'", plainFlagError(err), cmd.CommandPath())
 	})
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON for programs instead of text for people")
 	root.AddCommand(
@@ -53,6 +56,19 @@ func newRoot(c *cli) *cobra.Command {
 		inGroup(groupOther, topologyCommand(c)), versionCommand(c),
 	)
 	return root
+}
+
+// plainFlagError says what is wrong with a flag's value without a library's words.
+func plainFlagError(err error) error {
+	var value *pflag.InvalidValueError
+	var number *strconv.NumError
+	switch {
+	case !errors.As(err, &value):
+		return err
+	case errors.As(err, &number):
+		return fmt.Errorf("--%s %q is no number", value.GetFlag().Name, value.GetValue())
+	}
+	return fmt.Errorf("--%s %q: %w", value.GetFlag().Name, value.GetValue(), value.Unwrap())
 }
 
 func inGroup(id string, cmd *cobra.Command) *cobra.Command {

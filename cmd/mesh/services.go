@@ -5,6 +5,12 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/contracts/catalog"
+	"github.com/ordermesh/ordermesh/contracts/inventory"
+	"github.com/ordermesh/ordermesh/contracts/orders"
+	catalogservice "github.com/ordermesh/ordermesh/services/catalog"
+	inventoryservice "github.com/ordermesh/ordermesh/services/inventory"
+	ordersservice "github.com/ordermesh/ordermesh/services/orders"
 )
 
 // service is one entry of the list of services: what it says about itself and how
@@ -25,7 +31,20 @@ type serving interface {
 // those that it is told; permissions, streams and buckets follow from the
 // descriptors.
 func allServices() []service {
-	return []service{}
+	return []service{
+		{catalog.Descriptor, from(func(c *bus.Conn) (*catalogservice.Service, error) {
+			return catalogservice.New(c, catalogservice.Config{})
+		})},
+		{inventory.Descriptor, from(func(c *bus.Conn) (*inventoryservice.Service, error) {
+			return inventoryservice.New(c, inventoryservice.Config{})
+		})},
+		{orders.Descriptor, from(func(c *bus.Conn) (*ordersservice.Service, error) { return ordersservice.New(c, ordersservice.Config{}) })},
+	}
+}
+
+// from makes a service's own constructor fit the list.
+func from[S serving](build func(*bus.Conn) (S, error)) func(*bus.Conn) (serving, error) {
+	return func(conn *bus.Conn) (serving, error) { return build(conn) }
 }
 
 func descriptors(services []service) []contract.Service {
