@@ -14,9 +14,6 @@ const (
 	maxCursor    = 512
 )
 
-// ErrCursor refuses a cursor that no list of this kind has given out.
-var ErrCursor = contract.NewError(contract.Invalid, "bad_cursor", "the cursor is not one that this list has given out")
-
 // Check refuses a limit outside 0 (the default) to MaxLimit and a malformed cursor.
 func Check(limit int, cursor string) error {
 	if limit < 0 || limit > MaxLimit {

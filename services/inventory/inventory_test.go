@@ -24,14 +24,18 @@ func TestMain(m *testing.M) { bustest.Main(m) }
 // serve runs so many instances of the service on the broker and returns a client.
 func serve(t *testing.T, b *bustest.Broker, instances int) *rpc.Client {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	t.Cleanup(func() { cancel(); wg.Wait() })
+	var services []*inventory.Service
 	for range instances {
 		s, err := inventory.New(b.Dial(t, bustest.WithService("inventory")), inventory.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
+		services = append(services, s)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	t.Cleanup(func() { cancel(); wg.Wait() }) // before the connections close
+	for _, s := range services {
 		wg.Go(func() {
 			if err := bus.Run(ctx, s); err != nil {
 				t.Error(err)

@@ -34,7 +34,7 @@ func Decide(p Product, c Put) ([]catalog.Event, error) {
 
 // Evolve returns the product after an event.
 func Evolve(p Product, e catalog.Event) Product {
-	switch e := e.(type) {
+	switch e := e.(type) { //nolint:gocritic // the linter for sealed interfaces wants a switch, which will notice the second event
 	case catalog.ProductPut:
 		return Product(e)
 	}

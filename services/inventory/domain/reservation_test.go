@@ -67,7 +67,7 @@ func FuzzReservation(f *testing.F) {
 
 func TestRandomReservationHistories(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a repeatable history
+	random := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
 		history := make([]byte, 20)
 		for i := range history {
@@ -78,6 +78,7 @@ func TestRandomReservationHistories(t *testing.T) {
 }
 
 func reservationHistory(t *testing.T, history []byte) {
+	t.Helper()
 	var r domain.Reservation
 	var sold, back int
 	for _, step := range history {

@@ -1,0 +1,57 @@
+// Package catalog is the catalog service: products with names and prices.
+package catalog
+
+import (
+	"context"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/eventstore"
+	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/contracts/catalog"
+	"github.com/ordermesh/ordermesh/services/catalog/domain"
+)
+
+// Config of the service. The zero value works.
+type Config struct {
+	Cache int // products kept in memory; 0 for the event store's default
+}
+
+// Service answers the methods of the catalog.
+type Service struct {
+	products *eventstore.Entity[domain.Product, domain.Put, catalog.Event]
+	listed   *listing
+	server   *rpc.Server
+}
+
+// New builds the service on a connection and starts nothing.
+func New(conn *bus.Conn, cfg Config) (*Service, error) {
+	server, err := rpc.NewServer(conn, catalog.Descriptor)
+	if err != nil {
+		return nil, err
+	}
+	opts := []eventstore.Option{eventstore.WithSchema(domain.Schema)}
+	if cfg.Cache > 0 {
+		opts = append(opts, eventstore.WithCache(cfg.Cache))
+	}
+	listed, err := newListing(conn)
+	if err != nil {
+		return nil, err
+	}
+	log := eventstore.NewJetStreamLog(conn, catalog.Events.Info().Stream)
+	s := &Service{
+		products: eventstore.NewEntity(log, catalog.Events, domain.Decide, domain.Evolve, opts...),
+		listed:   listed,
+		server:   server,
+	}
+	rpc.Handle(server, catalog.Put, s.put)
+	rpc.Handle(server, catalog.Get, s.get)
+	rpc.Handle(server, catalog.List, s.list)
+	return s, nil
+}
+
+// Run serves until ctx ends, then drains.
+func (s *Service) Run(ctx context.Context) error { return bus.Run(ctx, s.server, s.listed) }
+
+// Ready is closed once the service answers. The list may still be catching up; it says
+// how far behind it is.
+func (s *Service) Ready() <-chan struct{} { return s.server.Ready() }

@@ -1,0 +1,213 @@
+package orders_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ordermesh/ordermesh/bus/bustest"
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/flow"
+	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/contracts/inventory"
+	"github.com/ordermesh/ordermesh/contracts/money"
+	wire "github.com/ordermesh/ordermesh/contracts/orders"
+	"github.com/ordermesh/ordermesh/contracts/payments"
+	"github.com/ordermesh/ordermesh/contracts/shipping"
+)
+
+func TestFromPlacedToDelivered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	placed := w.place(t, request("c1", "tok_ok"))
+	if placed.Status != wire.Placed || placed.Version != 1 || placed.Total != money.New(2598, "EUR") {
+		t.Errorf("placed: %+v", placed)
+	}
+	w.reaches(t, placed.OrderID, wire.Shipped)
+	w.deliver(t, placed.OrderID)
+	o := w.reaches(t, placed.OrderID, wire.Delivered)
+	want := []string{"order.placed.v1", "order.confirmed.v1", "order.dispatched.v1", "order.shipped.v1", "order.delivered.v1"}
+	if diff := cmp.Diff(want, types(o)); diff != "" {
+		t.Error(diff)
+	}
+	if o.PaymentID != "ch_"+o.OrderID || o.ShipmentID != "tr_"+o.OrderID || o.Version != 5 {
+		t.Errorf("delivered: %+v", o)
+	}
+	if stock, money, parcels := w.at(o.OrderID); stock != inventory.Committed || money != payments.Captured || parcels != 1 {
+		t.Errorf("stock is %s, money %s, %d parcels", stock, money, parcels)
+	}
+}
+
+func TestADeclinedPaymentCancelsAndGivesBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	o := w.reaches(t, w.place(t, request("c1", "tok_declined")).OrderID, wire.Cancelled)
+	if o.Reason != wire.ReasonPaymentDeclined {
+		t.Errorf("cancelled because of %q", o.Reason)
+	}
+	w.gaveBack(t, o.OrderID, inventory.Released, payments.Declined)
+}
+
+func TestOutOfStockCancels(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.before("inventory.reserve", func(_ context.Context, order string) error {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.stock[order] = inventory.Refused
+		return nil
+	})
+	o := w.reaches(t, w.place(t, request("c1", "tok_ok")).OrderID, wire.Cancelled)
+	if o.Reason != wire.ReasonOutOfStock {
+		t.Errorf("cancelled because of %q", o.Reason)
+	}
+	w.gaveBack(t, o.OrderID, inventory.Refused, "")
+}
+
+// gaveBack waits until the checkout has ended and the world is as it should be.
+func (w *world) gaveBack(t *testing.T, order string, stock inventory.Status, money payments.Status) {
+	t.Helper()
+	flows := flow.NewClient(w.conn, "orders")
+	bustest.Eventually(t, patience, func() bool {
+		s, err := flows.Get(t.Context(), wire.CheckoutFlow, order)
+		return err == nil && s.Status.Ended()
+	}, "the checkout to end")
+	if s, m, parcels := w.at(order); s != stock || m != money || parcels != 0 {
+		t.Errorf("stock is %s (want %s), money %s (want %s), %d parcels", s, stock, m, money, parcels)
+	}
+}
+
+// TestCancellingWinsBeforeDispatch cancels while each step is under way.
+func TestCancellingWinsBeforeDispatch(t *testing.T) {
+	t.Parallel()
+	for method, c := range map[string]struct {
+		stock inventory.Status
+		money payments.Status
+	}{
+		"inventory.reserve":  {inventory.Released, payments.Voided},
+		"payments.authorize": {inventory.Released, payments.Voided},
+		"payments.capture":   {inventory.Returned, payments.Refunded},
+		"inventory.commit":   {inventory.Returned, payments.Refunded},
+	} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1)
+			w.before(method, func(ctx context.Context, order string) error {
+				_, err := rpc.Call(ctx, w.client, wire.Cancel, wire.CancelOrder{OrderID: order, Reason: "changed my mind"})
+				return err
+			})
+			o := w.reaches(t, w.place(t, request("c1", "tok_ok")).OrderID, wire.Cancelled)
+			if o.Reason != "changed my mind" {
+				t.Errorf("cancelled because of %q", o.Reason)
+			}
+			w.gaveBack(t, o.OrderID, c.stock, c.money)
+		})
+	}
+}
+
+func TestAfterDispatchThereIsNoWayBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	var tries atomic.Int64
+	w.before("shipping.create", func(ctx context.Context, order string) error {
+		_, err := rpc.Call(ctx, w.client, wire.Cancel, wire.CancelOrder{OrderID: order, Reason: "changed my mind"})
+		if !errors.Is(err, wire.ErrDispatched) {
+			t.Errorf("cancelling a dispatched order: %v", err)
+		}
+		if tries.Add(1) < 3 {
+			return shipping.ErrCancelled // a refusal, and yet it is tried again
+		}
+		return nil
+	})
+	o := w.reaches(t, w.place(t, request("c1", "tok_ok")).OrderID, wire.Shipped)
+	if stock, money, parcels := w.at(o.OrderID); stock != inventory.Committed || money != payments.Captured || parcels != 1 {
+		t.Errorf("stock is %s, money %s, %d parcels", stock, money, parcels)
+	}
+}
+
+// TestAStoppedCheckoutDoesNotTakeFromADispatchedOrder stops the flow, as a person
+// may, when the order can no longer be cancelled: it gets stuck and undoes nothing.
+func TestAStoppedCheckoutDoesNotTakeFromADispatchedOrder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	flows := flow.NewClient(w.conn, "orders")
+	w.before("shipping.create", func(ctx context.Context, order string) error {
+		if err := flows.Cancel(ctx, wire.CheckoutFlow, order, "stop"); err != nil {
+			t.Error(err)
+		}
+		return contract.ErrUnavailable
+	})
+	order := w.place(t, request("c1", "tok_ok")).OrderID
+	bustest.Eventually(t, patience, func() bool {
+		s, err := flows.Get(t.Context(), wire.CheckoutFlow, order)
+		return err == nil && s.Status == flow.Stuck && strings.Contains(s.Reason, wire.ErrDispatched.Reason)
+	}, "the checkout to be stuck")
+	if o := w.get(t, order); o.Status != wire.Dispatched {
+		t.Errorf("the order is %s", o.Status)
+	}
+	if stock, money, _ := w.at(order); stock != inventory.Committed || money != payments.Captured {
+		t.Errorf("stock is %s, money %s", stock, money)
+	}
+}
+
+func TestFailingServicesAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	var calls atomic.Int64
+	for _, method := range []string{"inventory.reserve", "payments.authorize", "payments.capture", "inventory.commit", "shipping.create"} {
+		var once atomic.Bool
+		w.before(method, func(context.Context, string) error {
+			calls.Add(1)
+			if once.CompareAndSwap(false, true) {
+				return errors.New("a defect")
+			}
+			return nil
+		})
+	}
+	w.reaches(t, w.place(t, request("c1", "tok_ok")).OrderID, wire.Shipped)
+	if n := calls.Load(); n < 10 {
+		t.Errorf("%d calls, want each at least twice", n)
+	}
+}
+
+// TestNoTokenIsStored reads every message of every stream.
+func TestNoTokenIsStored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	const token = "tok_very_secret_4711"
+	o := w.reaches(t, w.place(t, request("c1", token)).OrderID, wire.Shipped)
+	w.mu.Lock()
+	opened := w.tokens[o.OrderID]
+	w.mu.Unlock()
+	if opened != token {
+		t.Errorf("payments got the token %q", opened)
+	}
+	var read int
+	for _, stream := range []string{wire.Events.Info().Stream, contract.FlowStream} {
+		js, err := w.conn.JetStream().Stream(t.Context(), stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for seq := uint64(1); seq <= js.CachedInfo().State.LastSeq; seq++ {
+			m, err := js.GetMsg(t.Context(), seq)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			read++
+			if strings.Contains(string(m.Data), token) {
+				t.Errorf("%s has the token in message %d on %s", stream, seq, m.Subject)
+			}
+		}
+	}
+	if read < 5 {
+		t.Errorf("only %d messages were read", read)
+	}
+}

@@ -1,0 +1,151 @@
+// Package orders is the orders service: it places orders at the catalog's prices,
+// shows and cancels them, and runs the checkout that takes each from placed to the
+// carrier.
+//
+// It promises that an order that was answered is stored and will be checked out, that
+// the same request under the same id or idempotency key gives one order, and that no
+// payment token is ever stored: it is sealed for the payments service at once.
+// It is not for prices, stock or money: it asks those who own them.
+package orders
+
+import (
+	"context"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/event"
+	"github.com/ordermesh/ordermesh/bus/eventstore"
+	"github.com/ordermesh/ordermesh/bus/flow"
+	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/contracts/orders"
+	"github.com/ordermesh/ordermesh/contracts/shipping"
+	"github.com/ordermesh/ordermesh/services/orders/domain"
+)
+
+// Config of the service. The zero value works.
+type Config struct {
+	Cache int // orders kept in memory; 0 for the event store's default
+}
+
+// entity is the store of orders.
+type entity = eventstore.Entity[domain.Order, domain.Command, orders.Event]
+
+func newEntity(log eventstore.Log, opts ...eventstore.Option) *entity {
+	opts = append(opts, eventstore.WithSchema(domain.Schema))
+	return eventstore.NewEntity(log, orders.Events, domain.Decide, domain.Evolve, opts...)
+}
+
+// Service answers the methods of orders and runs their checkouts.
+type Service struct {
+	orders   *entity
+	client   *rpc.Client
+	sealer   *sealer
+	listed   *listing
+	flows    *flow.Client
+	checkout flow.Definition[checkoutInput, checkoutResult]
+	runners  []bus.Runner
+	waits    []<-chan struct{}
+	ready    chan struct{}
+}
+
+// New builds the service on a connection and starts nothing.
+func New(conn *bus.Conn, cfg Config) (*Service, error) {
+	var opts []eventstore.Option
+	if cfg.Cache > 0 {
+		opts = append(opts, eventstore.WithCache(cfg.Cache))
+	}
+	log := eventstore.NewJetStreamLog(conn, orders.Events.Info().Stream)
+	client := rpc.NewClient(conn)
+	s := &Service{
+		orders: newEntity(log, opts...),
+		client: client,
+		sealer: newSealer(client),
+		flows:  flow.NewClient(conn, orders.Descriptor.Name),
+		ready:  make(chan struct{}),
+	}
+	outside := partners{client}
+	s.checkout = (&checkout{orders: s.orders, shelf: outside, bank: outside, post: outside}).definition()
+	for _, add := range []func(*bus.Conn) error{s.addListing, s.addServer, s.addWorker, s.addCheckoutStarter, s.addDeliveries} {
+		if err := add(conn); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *Service) addListing(conn *bus.Conn) (err error) {
+	s.listed, err = newListing(conn)
+	s.runners = append(s.runners, s.listed)
+	return err
+}
+
+func (s *Service) addServer(conn *bus.Conn) error {
+	server, err := rpc.NewServer(conn, orders.Descriptor)
+	if err != nil {
+		return err
+	}
+	rpc.Handle(server, orders.Place, s.place)
+	rpc.Handle(server, orders.Get, s.get)
+	rpc.Handle(server, orders.List, s.list)
+	rpc.Handle(server, orders.Cancel, s.cancel)
+	s.add(server, server.Ready())
+	return nil
+}
+
+func (s *Service) addWorker(conn *bus.Conn) error {
+	worker, err := flow.NewWorker(conn, orders.Descriptor.Name, []flow.Registered{s.checkout})
+	if err != nil {
+		return err
+	}
+	s.add(worker, worker.Ready())
+	return nil
+}
+
+func (s *Service) addCheckoutStarter(conn *bus.Conn) error {
+	consumer, err := event.NewConsumer(conn, orders.Events, orders.CheckoutConsumer, event.Types("order.placed.v1"))
+	if err != nil {
+		return err
+	}
+	s.add(reaction(func(ctx context.Context) error { return consumer.Run(ctx, s.startCheckout) }), consumer.Ready())
+	return nil
+}
+
+func (s *Service) addDeliveries(conn *bus.Conn) error {
+	consumer, err := event.NewConsumer(conn, shipping.Events, orders.DeliveredConsumer, event.Types("shipment.delivered.v1"))
+	if err != nil {
+		return err
+	}
+	s.add(reaction(func(ctx context.Context) error { return consumer.Run(ctx, s.noteDelivery) }), consumer.Ready())
+	return nil
+}
+
+func (s *Service) add(r bus.Runner, ready <-chan struct{}) {
+	s.runners = append(s.runners, r)
+	s.waits = append(s.waits, ready)
+}
+
+// reaction makes a runner of a function.
+type reaction func(ctx context.Context) error
+
+func (r reaction) Run(ctx context.Context) error { return r(ctx) }
+
+// Run serves until ctx ends, then drains.
+func (s *Service) Run(ctx context.Context) error {
+	return bus.Run(ctx, append(s.runners, reaction(s.announce))...)
+}
+
+// announce closes ready once everything takes work.
+func (s *Service) announce(ctx context.Context) error {
+	for _, ready := range s.waits {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	close(s.ready)
+	return nil
+}
+
+// Ready is closed once the service answers and its checkouts run. The list may still
+// be catching up; it says how far behind it is.
+func (s *Service) Ready() <-chan struct{} { return s.ready }

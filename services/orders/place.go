@@ -1,0 +1,149 @@
+package orders
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/failpoint"
+	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+	"github.com/ordermesh/ordermesh/contracts/catalog"
+	"github.com/ordermesh/ordermesh/contracts/idem"
+	"github.com/ordermesh/ordermesh/contracts/line"
+	"github.com/ordermesh/ordermesh/contracts/orders"
+	"github.com/ordermesh/ordermesh/services/orders/domain"
+)
+
+// pricesAtOnce bounds how many products of one order are asked for at a time.
+const pricesAtOnce = 16
+
+// place places an order, or finds the one that the same request placed before. That
+// one is looked for before the catalog is asked, so that a retry succeeds also after
+// a price has changed or a product is gone.
+func (s *Service) place(ctx context.Context, req orders.PlaceOrder) (orders.Order, error) {
+	actor := telemetry.ActorFrom(ctx)
+	if actor.For != "" && actor.For != req.CustomerID {
+		return orders.Order{}, orders.ErrCustomer.At("/customer_id")
+	}
+	hash, err := requestHash(req)
+	if err != nil {
+		return orders.Order{}, err
+	}
+	id, repeatable := orderID(ctx, actor, req)
+	if repeatable {
+		order, found, err := s.placedBefore(ctx, id, hash)
+		if found || err != nil {
+			return order, err
+		}
+	}
+	lines, err := s.priced(ctx, req.Lines)
+	if err != nil {
+		return orders.Order{}, err
+	}
+	reference, err := s.sealer.seal(ctx, req.Payment.Token, id)
+	if err != nil {
+		return orders.Order{}, err
+	}
+	return s.store(ctx, id, domain.Place{
+		CustomerID: req.CustomerID, Lines: lines, Reference: reference, ShipTo: req.ShipTo,
+		Hash: hash, At: time.Now().UTC(),
+	})
+}
+
+// store appends the order and answers what was stored. Each attempt has a command
+// id of its own: who comes second finds the order placed and answers the first one's.
+func (s *Service) store(ctx context.Context, id string, c domain.Place) (orders.Order, error) {
+	_, _, err := s.orders.Do(ctx, id, "place."+idem.Fresh(), c)
+	failpoint.Hit("orders.placed")
+	if errors.Is(err, orders.ErrPlaced) {
+		order, found, err := s.placedBefore(ctx, id, c.Hash)
+		if err == nil && !found {
+			err = contract.ErrUnavailable
+		}
+		return order, err
+	}
+	if err != nil {
+		return orders.Order{}, err
+	}
+	events, err := domain.Decide(domain.Order{}, c)
+	if err != nil {
+		return orders.Order{}, err
+	}
+	return placedView(id, events[0]), nil
+}
+
+// orderID is the id of the order to be placed, and whether the same request would
+// find it again.
+func orderID(ctx context.Context, actor contract.Actor, req orders.PlaceOrder) (id string, repeatable bool) {
+	if req.OrderID != "" {
+		return req.OrderID, true
+	}
+	if key := telemetry.CommandFrom(ctx); key != "" {
+		return orders.DeriveID(actor, key), true
+	}
+	return orders.NewID(), false
+}
+
+// requestHash recognises a request. Equal requests have equal encodings, because the
+// encoding is of the decoded request.
+func requestHash(req orders.PlaceOrder) (string, error) {
+	body, err := contract.Marshal(req)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(body)
+	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
+}
+
+// placedBefore answers the order that is there as it was when it was placed, if the
+// same request placed it.
+func (s *Service) placedBefore(ctx context.Context, id, hash string) (order orders.Order, found bool, err error) {
+	o, version, err := s.orders.Get(ctx, id)
+	switch {
+	case err != nil || version == 0:
+		return orders.Order{}, false, err
+	case o.RequestHash != hash:
+		return orders.Order{}, true, orders.ErrKeyReused
+	}
+	history, err := s.orders.History(ctx, id)
+	if err != nil || len(history) == 0 {
+		return orders.Order{}, false, err
+	}
+	return placedView(id, history[0].Data), true, nil
+}
+
+// priced looks up every line in the catalog.
+func (s *Service) priced(ctx context.Context, lines []line.Line) ([]orders.Line, error) {
+	priced := make([]orders.Line, len(lines))
+	if len(lines) == 1 {
+		return priced, s.price(ctx, 0, lines[0], &priced[0])
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(pricesAtOnce)
+	for i, l := range lines {
+		group.Go(func() error { return s.price(ctx, i, l, &priced[i]) })
+	}
+	return priced, group.Wait()
+}
+
+func (s *Service) price(ctx context.Context, i int, l line.Line, to *orders.Line) error {
+	field := "/lines/" + strconv.Itoa(i) + "/sku"
+	product, err := rpc.Call(ctx, s.client, catalog.Get, catalog.GetProduct{SKU: l.SKU})
+	switch {
+	case errors.Is(err, catalog.ErrUnknown):
+		return orders.ErrProduct.At(field).Sayf("the catalog has no product %s", l.SKU)
+	case err != nil:
+		return err
+	case !product.Active:
+		return orders.ErrInactive.At(field).Sayf("product %s is not sold now", l.SKU)
+	}
+	*to = orders.Line{SKU: l.SKU, Name: product.Name, Quantity: l.Quantity, UnitPrice: product.Price}
+	return nil
+}

@@ -1,0 +1,53 @@
+package orders
+
+import (
+	"github.com/ordermesh/ordermesh/bus/eventstore"
+	"github.com/ordermesh/ordermesh/contracts/orders"
+)
+
+// placedType is the name under which OrderPlaced is written.
+const placedType = "order.placed.v1"
+
+// placedView is an order as it was when it was placed: the same for everybody who
+// repeats the request.
+func placedView(id string, e orders.Event) orders.Order {
+	o := fold(orders.Order{OrderID: id}, e)
+	o.Version = 1
+	o.History = []orders.Change{{Type: placedType, At: o.PlacedAt, Version: 1}}
+	return o
+}
+
+// viewOf folds what people see of an order out of its history.
+func viewOf(id string, history []eventstore.Recorded[orders.Event]) orders.Order {
+	o := orders.Order{OrderID: id}
+	for _, h := range history {
+		o = fold(o, h.Data)
+		o.Version = h.Version
+		change := orders.Change{Type: h.Type, At: h.At, Version: h.Version}
+		if h.Version == 1 {
+			change.At = o.PlacedAt
+		}
+		o.History = append(o.History, change)
+	}
+	return o
+}
+
+func fold(o orders.Order, e orders.Event) orders.Order {
+	switch e := e.(type) {
+	case orders.OrderPlaced:
+		o.Status = orders.Placed
+		o.CustomerID, o.Lines, o.Total, o.PlacedAt = e.CustomerID, e.Lines, e.Total, e.PlacedAt
+		o.Charges = []orders.Charge{}
+	case orders.OrderConfirmed:
+		o.Status, o.PaymentID = orders.Confirmed, e.PaymentID
+	case orders.OrderDispatched:
+		o.Status = orders.Dispatched
+	case orders.OrderShipped:
+		o.Status, o.ShipmentID = orders.Shipped, e.ShipmentID
+	case orders.OrderDelivered:
+		o.Status = orders.Delivered
+	case orders.OrderCancelled:
+		o.Status, o.Reason = orders.Cancelled, e.Reason
+	}
+	return o
+}
