@@ -91,13 +91,13 @@ func (e *Entity[S, C, E]) settle(ctx context.Context, s *slot[S, C], d *draft[S]
 	base := s.image.sequence
 	switch {
 	case err != nil, last.Sequence == base, last.Sequence < base && doubt:
-		return undecided, nil
+		return undecided, nil //nolint:nilerr // the caller looks again
 	case last.Sequence < base: // the log was cut: begin anew from what is there
 		return overtaken, e.advance(ctx, s, last)
 	}
 	next, err := e.following(ctx, base, last)
 	if err != nil {
-		return undecided, nil
+		return undecided, nil //nolint:nilerr // the caller looks again
 	}
 	if bytes.Equal(next.Data, d.body) {
 		e.accept(s, d, next.Sequence)
@@ -144,7 +144,7 @@ func (e *Entity[S, C, E]) abandon(s *slot[S, C], doubt bool, cause error) error 
 // from meeting again.
 func pause(try int) time.Duration {
 	p := min(firstPause<<min(try, 20), maxPause)
-	return p/2 + rand.N(p/2) //nolint:gosec // no secret
+	return p/2 + rand.N(p/2)
 }
 
 // sleep reports whether d has passed before ctx ended.

@@ -94,6 +94,7 @@ func eachLog(t *testing.T, test func(t *testing.T, open func() eventstore.Log)) 
 		test(t, func() eventstore.Log { return log })
 	})
 	bustest.Each(t, func(t *testing.T, b *bustest.Broker) {
+		t.Helper()
 		test(t, func() eventstore.Log { return eventstore.NewJetStreamLog(b.Dial(t), stream.Name) })
 	}, bustest.WithStreams(stream))
 }

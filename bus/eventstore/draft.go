@@ -73,7 +73,8 @@ func (d *draft[S]) record(id, name, command string, data []byte) {
 	} else {
 		d.body = append(d.body, ',')
 	}
-	b := append(d.body, `{"id":"`...)
+	b := d.body
+	b = append(b, `{"id":"`...)
 	b = append(append(b, id...), `","type":`...)
 	b = append(quote(b, name), `,"command":`...)
 	b = append(quote(b, command), `,"at":"`...)
@@ -85,7 +86,7 @@ var commitVersion = strconv.Itoa(contract.CommitVersion)
 
 // quote appends s as a JSON string. Texts are valid UTF-8 here.
 func quote(b []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if c := s[i]; c < 0x20 || c == '"' || c == '\\' {
 			quoted, err := contract.Marshal(s)
 			if err != nil {
@@ -120,7 +121,8 @@ func (e *Entity[S, C, E]) appendState(d *draft[S], commands []windowEntry) {
 			telemetry.KeySubject, d.subject, telemetry.KeyError, err.Error())
 		return
 	}
-	b := append(d.body, `,"state":{"schema":`...)
+	b := d.body
+	b = append(b, `,"state":{"schema":`...)
 	b = strconv.AppendInt(b, int64(e.schema), 10)
 	for i, c := range commands {
 		if i == 0 {
@@ -179,7 +181,7 @@ var idEncoding = base32.HexEncoding.WithPadding(base32.NoPadding)
 func eventID(subject, command string, index int) string {
 	b := make([]byte, 0, 256)
 	b = append(append(append(b, subject...), 0), command...)
-	b = binary.BigEndian.AppendUint32(append(b, 0), uint32(index)) //nolint:gosec // a small index
+	b = binary.BigEndian.AppendUint32(append(b, 0), uint32(index))
 	sum := sha256.Sum256(b)
 	return idEncoding.EncodeToString(sum[:16])
 }

@@ -151,7 +151,7 @@ func (e *Entity[S, C, E]) lead(ctx context.Context, c *cached[slot[S, C]], r *re
 		s.queue = append(s.queue, r)
 		s.mu.Unlock()
 		c.hold()
-		go e.drain(c)
+		go e.drain(c) //nolint:contextcheck // each group has the context of its callers
 		<-r.done
 		return
 	}
@@ -161,7 +161,7 @@ func (e *Entity[S, C, E]) lead(ctx context.Context, c *cached[slot[S, C]], r *re
 		return
 	}
 	c.hold()
-	go e.drain(c)
+	go e.drain(c) //nolint:contextcheck // each group has the context of its callers
 }
 
 // over is the error for a request whose time ran out or whose caller gave up.

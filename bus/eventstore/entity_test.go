@@ -22,6 +22,7 @@ import (
 
 func TestCommandsChangeRefuseRepeat(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		e := newCounters(open())
 		if c, v := get(t, e, "a"); v != 0 || c != (counter{}) {
 			t.Errorf("before the first event: %+v at %d", c, v)
@@ -102,6 +103,7 @@ func blocked(log eventstore.Log) (s *script, started chan struct{}, letGo chan s
 
 func TestCommandsThatWaitShareOneAppend(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		s, started, letGo := blocked(open())
 		e := newCounters(s)
 		var wait sync.WaitGroup
@@ -197,6 +199,7 @@ func TestAGroupThatFailsIsDecidedAgain(t *testing.T) {
 
 func TestLostAcknowledgementsAreFound(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		unknown := fmt.Errorf("%w: as told", bus.ErrUnknown)
 		conflict := fmt.Errorf("%w: as told", bus.ErrConflict)
 		log := open()
@@ -318,6 +321,7 @@ func TestAFullQueueRefuses(t *testing.T) {
 
 func TestGroupsStayBelowTheMessageSize(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		s, started, letGo := blocked(open())
 		e := newCounters(s)
 		var wait sync.WaitGroup

@@ -14,6 +14,7 @@ import (
 
 func TestAnOldCacheNeitherRefusesNorReads(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		ours, theirs := newCounters(open()), newCounters(open())
 		do(t, ours, "a", "limit", command{limit: 1})
 		do(t, ours, "a", "full", command{add: 1})
@@ -94,6 +95,7 @@ func TestALookAtTheLogServesOnlyWhoWaitedBefore(t *testing.T) {
 // 50 writers on one entity, each a process of its own with its own cache.
 func TestManyWritersOneEntity(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		const writers, each = 50, 4
 		log := open()
 		var wait sync.WaitGroup
@@ -121,6 +123,7 @@ func TestManyWritersOneEntity(t *testing.T) {
 // twice, as a client does that lost the answer.
 func TestManyCallersManyEntities(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		const entities, callers, each = 4, 16, 25
 		processes := []*counters{newCounters(open(), eventstore.WithCache(2)), newCounters(open())}
 		var wait sync.WaitGroup

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -81,7 +82,7 @@ func (e *Entity[S, C, E]) step(ctx context.Context, s *slot[S, C], group []*requ
 
 // contention is a random pause that gives other processes their turn.
 func contention(round int) time.Duration {
-	return rand.N(min(time.Duration(round)*500*time.Microsecond, 4*time.Millisecond)) //nolint:gosec // no secret
+	return rand.N(min(time.Duration(round)*500*time.Microsecond, 4*time.Millisecond))
 }
 
 // decideAll decides requests in a row, each on the state that the ones before it
@@ -151,8 +152,8 @@ func (e *Entity[S, C, E]) try(d *draft[S], r *request[S, C]) (result outcome) {
 
 // panicked logs a panic of decide or evolve and returns what callers learn of it.
 func (e *Entity[S, C, E]) panicked(ctx context.Context, p any) error {
-	e.tel.Logger.ErrorContext(ctx, "deciding panicked", telemetry.KeyEntity, e.info.Entity,
-		telemetry.KeyPanic, fmt.Sprint(p), telemetry.Stack(2))
+	e.tel.Logger.ErrorContext(ctx, "deciding panicked", slog.String(telemetry.KeyEntity, e.info.Entity),
+		slog.String(telemetry.KeyPanic, fmt.Sprint(p)), telemetry.Stack(2))
 	return fmt.Errorf("decide on %s: %w", e.info.Entity, contract.ErrInternal)
 }
 

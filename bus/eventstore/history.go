@@ -64,7 +64,7 @@ func (e *Entity[S, C, E]) recorded(to []Recorded[E], subject string, m Message) 
 		}
 		to = append(to, Recorded[E]{
 			ID: r.ID, Type: r.Type, Command: r.Command, At: r.At,
-			Version: h.First + uint64(i), Sequence: m.Sequence, Data: data, Actor: actors[i], //nolint:gosec // an index
+			Version: h.First + uint64(i), Sequence: m.Sequence, Data: data, Actor: actors[i],
 		})
 	}
 	return to, nil

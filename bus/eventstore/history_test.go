@@ -109,6 +109,7 @@ func (c *counting) Range(ctx context.Context, subject string, after uint64) iter
 
 func TestLoadingALongHistoryReadsLittle(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		log := open()
 		e := newCounters(log)
 		const n = 300
@@ -120,14 +121,14 @@ func TestLoadingALongHistoryReadsLittle(t *testing.T) {
 			}
 			c := &counting{Log: log}
 			cold := newCounters(c)
-			if _, v := get(t, cold, "a"); v != uint64(i)+1 { //nolint:gosec // small
+			if _, v := get(t, cold, "a"); v != uint64(i)+1 {
 				t.Fatalf("version %d after %d commands", v, i+1)
 			}
 			if c.lasts != 1 || c.ranges > 1 || c.messages > 33 {
 				t.Errorf("after %d commands: %d single reads, %d ranges, %d messages", i+1, c.lasts, c.ranges, c.messages)
 			}
 			for back := range min(128, i+1) {
-				if _, v := do(t, cold, "a", "command-"+strconv.Itoa(i-back), command{add: 1}); v != uint64(i-back)+1 { //nolint:gosec // small
+				if _, v := do(t, cold, "a", "command-"+strconv.Itoa(i-back), command{add: 1}); v != uint64(i-back)+1 {
 					t.Fatalf("the command before the last %d commands is not recognised: version %d", back, v)
 				}
 			}
@@ -150,6 +151,7 @@ func foreign(t *testing.T, log eventstore.Log, m eventstore.Message) {
 
 func TestForeignMessagesAreSkippedAndReported(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		log := open()
 		var lines bytes.Buffer
 		tel, err := telemetry.New(telemetry.Config{Writer: &lines, Level: slog.LevelWarn})
@@ -196,7 +198,7 @@ func TestForeignMessagesAreSkippedAndReported(t *testing.T) {
 		for range 3 {
 			check("no junk")
 		}
-		wantCounter(t, warm, open(), "a", n, uint64(n)) //nolint:gosec // small
+		wantCounter(t, warm, open(), "a", n, uint64(n))
 		if !strings.Contains(lines.String(), subjectA) || metric(t, tel, "mesh_entity_foreign_messages_total") == 0 {
 			t.Errorf("not reported: %s", lines.String())
 		}
@@ -223,6 +225,7 @@ func metric(t *testing.T, tel *telemetry.Telemetry, name string) float64 {
 
 func TestNothingButForeignMessages(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		log := open()
 		foreign(t, log, eventstore.Message{Data: []byte("hello")})
 		e := newCounters(log)
@@ -246,7 +249,7 @@ func commit(t *testing.T, log eventstore.Log, version uint64, c contract.Commit)
 func commitBody(t *testing.T, log eventstore.Log, version uint64, events int, body []byte) {
 	t.Helper()
 	h := nats.Header{}
-	contract.CommitHeader{First: version, Last: version + uint64(events) - 1}.SetTo(h.Set) //nolint:gosec // small
+	contract.CommitHeader{First: version, Last: version + uint64(events) - 1}.SetTo(h.Set)
 	foreign(t, log, eventstore.Message{Header: h, Data: body})
 }
 
@@ -336,6 +339,7 @@ func TestDamagedHistoriesStopTheEntityAlone(t *testing.T) {
 // Another number of the state's schema means: read the events.
 func TestStatesOfAnotherSchemaAreNotUsed(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		old := newCounters(open(), eventstore.WithSchema(1))
 		for i := range 100 {
 			do(t, old, "a", "c"+strconv.Itoa(i), command{add: 1})
@@ -367,6 +371,7 @@ func TestStatesOfAnotherSchemaAreNotUsed(t *testing.T) {
 func TestEntitiesSurviveARestart(t *testing.T) {
 	t.Parallel()
 	bustest.Each(t, func(t *testing.T, b *bustest.Broker) {
+		t.Helper()
 		e := newCounters(eventstore.NewJetStreamLog(b.Dial(t), stream.Name))
 		for i := range 50 {
 			do(t, e, strconv.Itoa(i%5), "c"+strconv.Itoa(i), command{add: 1})
@@ -387,6 +392,7 @@ func TestEntitiesSurviveARestart(t *testing.T) {
 
 func TestHistoryTellsWhatHappened(t *testing.T) {
 	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
 		e := newCounters(open())
 		actor := contract.Actor{Who: "gateway", For: "c1", Scopes: []string{"orders"}, Request: "r1"}
 		if _, _, err := e.Do(telemetry.WithActor(t.Context(), actor), "a", "one", command{add: 2, times: 2}); err != nil {
@@ -424,6 +430,7 @@ func TestStatesThatJSONWouldLosePanicAtStart(t *testing.T) {
 	type inner struct{ hidden int }
 	panics(t, "a number", func() { newOf[int]() })
 	panics(t, "an unexported field", func() { newOf[struct{ n int }]() })
+	_ = inner{hidden: 1}
 	panics(t, "an unexported field below", func() { newOf[struct{ In map[string][]*inner }]() })
 	panics(t, "an interface", func() { newOf[struct{ E counterEvent }]() })
 	newOf[map[string]int]()

@@ -81,45 +81,19 @@ func (l *JetStreamLog) Append(ctx context.Context, m Message, expect uint64) (ui
 	return ack.Sequence, nil
 }
 
-type leaderReply struct {
-	Error *struct {
-		Code        int    `json:"code"`
-		ErrCode     int    `json:"err_code"`
-		Description string `json:"description"`
-	} `json:"error"`
-	Message struct {
-		Subject string    `json:"subject"`
-		Seq     uint64    `json:"seq"`
-		Header  []byte    `json:"hdrs"`
-		Data    []byte    `json:"data"`
-		Time    time.Time `json:"time"`
-	} `json:"message"`
-}
-
 // Last implements [Log]: it asks the stream's leader.
 func (l *JetStreamLog) Last(ctx context.Context, subject string) (Message, error) {
 	resp, err := l.request(ctx, l.leading, []byte(`{"last_by_subj":"`+subject+`"}`))
 	if err != nil {
 		return Message{}, fmt.Errorf("read %s: %w", subject, err)
 	}
-	var r leaderReply
-	if err := contract.UnmarshalLenient(resp.Data, &r); err != nil {
-		return Message{}, fmt.Errorf("read %s: answer: %w", subject, err)
-	}
-	switch {
-	case r.Error != nil && r.Error.ErrCode == codeNoMessage:
-		return Message{}, nil
-	case r.Error != nil:
-		return Message{}, fmt.Errorf("read %s: %s (%d)", subject, r.Error.Description, r.Error.ErrCode)
-	}
-	m := Message{Subject: r.Message.Subject, Sequence: r.Message.Seq, Data: r.Message.Data, Time: r.Message.Time}
-	if len(r.Message.Header) > 0 {
-		if m.Header, err = nats.DecodeHeadersMsg(r.Message.Header); err != nil {
-			m.Header = nil // not ours: a commit has headers
+	r, ok := plainReply(resp.Data)
+	if !ok {
+		if err := contract.UnmarshalLenient(resp.Data, &r); err != nil {
+			return Message{}, fmt.Errorf("read %s: answer: %w", subject, err)
 		}
-		strip(m.Header)
 	}
-	return m, nil
+	return r.last(subject)
 }
 
 // Peek implements [Log]: any replica answers.

@@ -23,6 +23,8 @@ func TestMemoryLog(t *testing.T) {
 func TestJetStreamLog(t *testing.T) {
 	t.Parallel()
 	bustest.Each(t, func(t *testing.T, b *bustest.Broker) {
-		storetest.Run(t, func(t *testing.T) eventstore.Log { return eventstore.NewJetStreamLog(b.Dial(t), stream.Name) })
+		t.Helper()
+		log := eventstore.NewJetStreamLog(b.Dial(t), stream.Name)
+		storetest.Run(t, func(*testing.T) eventstore.Log { return log })
 	}, bustest.WithStreams(stream))
 }

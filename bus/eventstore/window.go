@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"hash/maphash"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -27,8 +28,8 @@ type windowEntry struct {
 func hashID(id string) uint64 { return maphash.String(windowSeed, id) }
 
 func (w *window) find(hash uint64, id string) (uint64, bool) {
-	for i := len(w.hashes) - 1; i >= 0; i-- {
-		if w.hashes[i] == hash && w.entries[i].id == id {
+	for i, h := range slices.Backward(w.hashes) {
+		if h == hash && w.entries[i].id == id {
 			return w.entries[i].version, true
 		}
 	}

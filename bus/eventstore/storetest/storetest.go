@@ -115,6 +115,7 @@ func read(t *testing.T, l eventstore.Log, subject string, after uint64, want int
 }
 
 func nothingYet(t *testing.T, l eventstore.Log, subject string) {
+	t.Helper()
 	for name, look := range map[string]func(context.Context, string) (eventstore.Message, error){"Last": l.Last, "Peek": l.Peek} {
 		if m, err := look(t.Context(), subject); err != nil || m.Sequence != 0 {
 			t.Errorf("%s of an unused subject: sequence %d, error %v; want 0 and none", name, m.Sequence, err)
@@ -126,6 +127,7 @@ func nothingYet(t *testing.T, l eventstore.Log, subject string) {
 }
 
 func roundTrip(t *testing.T, l eventstore.Log, subject string) {
+	t.Helper()
 	before := time.Now().Add(-time.Minute)
 	want := eventstore.Message{
 		Subject: subject, Data: []byte(`{"text":"ä \" \\ ∅"}`),
@@ -157,6 +159,7 @@ func roundTrip(t *testing.T, l eventstore.Log, subject string) {
 }
 
 func plainMessage(t *testing.T, l eventstore.Log, subject string) {
+	t.Helper()
 	if _, err := Append(t.Context(), l, eventstore.Message{Subject: subject, Data: []byte("no header")}, bus.NoExpectation); err != nil {
 		t.Fatal(err)
 	}
@@ -173,6 +176,7 @@ func plainMessage(t *testing.T, l eventstore.Log, subject string) {
 }
 
 func expectation(t *testing.T, l eventstore.Log, subject string) {
+	t.Helper()
 	first := append1(t, l, subject, "first", 0)
 	second := append1(t, l, subject, "second", first)
 	for _, wrong := range []uint64{0, first, second - 1, second + 1, second + 1000} {
@@ -190,6 +194,7 @@ func expectation(t *testing.T, l eventstore.Log, subject string) {
 }
 
 func buffersAreCopied(t *testing.T, l eventstore.Log, subject string) {
+	t.Helper()
 	m := message(subject, "original")
 	seq, err := Append(t.Context(), l, m, 0)
 	if err != nil {
@@ -204,6 +209,7 @@ func buffersAreCopied(t *testing.T, l eventstore.Log, subject string) {
 }
 
 func sequencesGrow(t *testing.T, l eventstore.Log, subject string) {
+	t.Helper()
 	var previous uint64
 	for i := range 20 {
 		s := subject + "-" + strconv.Itoa(i%3)
@@ -216,6 +222,7 @@ func sequencesGrow(t *testing.T, l eventstore.Log, subject string) {
 }
 
 func ranges(t *testing.T, l eventstore.Log, subject string) {
+	t.Helper()
 	var seqs []uint64
 	var expect uint64
 	for i := range 10 {
@@ -247,6 +254,7 @@ func ranges(t *testing.T, l eventstore.Log, subject string) {
 }
 
 func longRange(t *testing.T, l eventstore.Log, subject string) {
+	t.Helper()
 	const n = 700
 	var wait sync.WaitGroup
 	for w := range 10 {
@@ -261,12 +269,13 @@ func longRange(t *testing.T, l eventstore.Log, subject string) {
 	}
 	wait.Wait()
 	got := read(t, l, subject, 0, n)
-	if len(got) != n || !slices.IsSortedFunc(got, func(a, b eventstore.Message) int { return int(a.Sequence) - int(b.Sequence) }) { //nolint:gosec // small
+	if len(got) != n || !slices.IsSortedFunc(got, func(a, b eventstore.Message) int { return int(a.Sequence) - int(b.Sequence) }) {
 		t.Errorf("%d messages, want %d in order", len(got), n)
 	}
 }
 
 func endedContext(t *testing.T, l eventstore.Log, subject string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := l.Append(ctx, message(subject, "late"), 0); !errors.Is(err, context.Canceled) {
@@ -282,6 +291,7 @@ func endedContext(t *testing.T, l eventstore.Log, subject string) {
 
 // manyWriters counts up in one subject: each message says how many came before.
 func manyWriters(t *testing.T, l eventstore.Log, subject string) {
+	t.Helper()
 	const writers, each = 10, 10
 	var wait sync.WaitGroup
 	for range writers {
@@ -317,6 +327,7 @@ func countUp(ctx context.Context, l eventstore.Log, subject string) error {
 }
 
 func freshness(t *testing.T, l eventstore.Log, subject string) {
+	t.Helper()
 	var expect uint64
 	for i := range 100 {
 		expect = append1(t, l, subject, strconv.Itoa(i), expect)

@@ -26,6 +26,7 @@ type Options struct {
 	Concurrency []int         // empty is 1, 16, 128
 	Transports  []string      // empty is TCP and Pipe
 	Dir         string        // where servers store; "" is the system's temporary folder
+	Stored      int           // messages in the stream from which cold loads are measured; 0 is 100,000
 	Progress    io.Writer     // one line per row as it is ready; nil prints nothing
 }
 
@@ -41,6 +42,9 @@ func (o Options) withDefaults() Options {
 	}
 	if len(o.Transports) == 0 {
 		o.Transports = []string{TCP, Pipe}
+	}
+	if o.Stored == 0 {
+		o.Stored = defaultStored
 	}
 	if o.Dir == "" {
 		o.Dir = os.TempDir()
