@@ -53,9 +53,11 @@ const (
 	// shortHandler is what a handler takes that waits for nobody: decode, look into
 	// memory, encode. Longer ones are worth a goroutine of their own.
 	shortHandler = 15 * time.Microsecond
-	// trust is how many short ones in a row make a method short; half as many long
-	// ones make it long again.
-	trust = 16
+	// trust bounds the count of short handlers; a method is short above half of it.
+	trust = 32
+	// distrust is what a long handler takes off: more than one in five, and the
+	// method is long; a pause of the machine now and then is forgiven.
+	distrust = 4
 )
 
 // short reports whether the method's handlers are short as a rule. A method that
@@ -66,16 +68,17 @@ func (e *endpoint) short() bool { return e.shorts.Load() > trust/2 }
 // and how it ended.
 func (e *endpoint) observe(handler, total time.Duration, refusal *contract.Error) {
 	e.busy.Add(int64(handler))
-	// Two updates at once may lose one, which does not matter. Counting up and down
-	// forgives single pauses of the machine, however long.
-	switch n := e.shorts.Load(); {
+	switch n := e.shorts.Load(); { // two updates at once may lose one: it does not matter
 	case handler >= shortHandler && n > 0:
-		e.shorts.Store(n - 1)
+		e.shorts.Store(max(n-distrust, 0))
 	case handler < shortHandler && n < trust:
 		e.shorts.Store(n + 1)
 	}
 	e.count(total, refusal)
 }
+
+// stuck is called when a handler that was taken for short holds up the reader.
+func (e *endpoint) stuck() { e.shorts.Store(0) }
 
 // refused counts a request that never reached its handler.
 func (e *endpoint) refused(refusal *contract.Error, total time.Duration) { e.count(total, refusal) }

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,14 +11,11 @@ import (
 
 const (
 	// arrivals is how many messages may lie between the connection's reader and the
-	// pool's; the latter never waits for a handler, so they are few.
+	// pool's. They are few: one of the pool's readers is free nearly always.
 	arrivals = 8192
-	// watchEvery is how often the pool looks whether its reader is stuck in a
-	// handler that was expected to be short.
-	watchEvery = time.Millisecond
-	// crowd is how many arrivals make it worth to wake another reader although
-	// handlers are short, on a machine with processors to spare.
-	crowd = 64
+	// watchEvery is how often the pool looks whether all its readers are stuck in
+	// handlers that were expected to be short.
+	watchEvery = 10 * time.Millisecond
 )
 
 // job is one request on its way through the server.
@@ -30,114 +28,125 @@ type job struct {
 
 // pool runs requests in at most limit goroutines, with at most queue more waiting.
 //
-// One goroutine at a time, the reader, takes requests from the channel that the
-// connection fills. Before it runs a handler that takes long it appoints another
-// reader, so that nobody waits behind it; a short handler it runs on the way, which
+// A few goroutines, the readers, take requests from the channel that the connection
+// fills. Before a reader runs a handler that takes long it appoints another in its
+// place, so that nobody waits behind it; a short handler it runs on the way, which
 // saves two switches between goroutines, a quarter of what a small request costs.
-// When a handler turns out to be long after all, the watch appoints another reader
-// in its place. When limit handlers run, the reader only sorts: into the queue, or
-// to refusal.
+// Should all readers be stuck in handlers that turn out to be long after all, the
+// watch appoints others. When limit handlers run, readers only sort: into the queue,
+// or to refusal.
 //
-// Invariant: there is always a reader, and the queue is empty unless limit handlers
-// run. Goroutines are started when they are needed and kept.
+// Invariant: the queue is empty unless limit handlers run. Goroutines are started
+// when they are needed and kept.
 type pool struct {
 	in     chan *nats.Msg
 	stamp  func(*nats.Msg) job
 	run    func(job)
 	refuse func(job)
-	limit  int
-	queue  int
-	procs  int
+	limit  int // handlers
+	queue  int // jobs that wait
+	wanted int // readers
 	wg     sync.WaitGroup
 
-	mu      sync.Mutex
-	reader  *worker
-	idle    []*worker // the one that ran last is taken first: its stack is warm
-	waiting []job     // queued, oldest first
-	running int       // handlers
-	closed  bool
+	mu       sync.Mutex
+	readers  int
+	onTheWay int       // readers in a short handler
+	idle     []*worker // the one that ran last is taken first: its stack is warm
+	all      []*worker
+	waiting  []job // queued, oldest first
+	running  int   // handlers
+	closed   bool
 
 	watch    *time.Timer
 	watching bool   // the timer is set
-	onTheWay bool   // the reader is in a short handler
 	runs     uint64 // short handlers begun by readers
 	seen     uint64 // runs when the watch last looked
 }
 
-type worker struct{ wake chan struct{} }
+// worker is one goroutine; its fields belong to the pool's lock.
+type worker struct {
+	wake     chan struct{}
+	reader   bool
+	running  bool
+	onTheWay *endpoint // whose handler, expected to be short, the reader is in
+}
 
 func newPool(limit, queue int) *pool {
 	p := &pool{
 		in: make(chan *nats.Msg, arrivals), limit: limit, queue: queue,
-		procs: runtime.GOMAXPROCS(0),
+		wanted: min(max(2, runtime.GOMAXPROCS(0)/2), 8),
 	}
 	p.watch = time.AfterFunc(time.Hour, p.look)
 	p.watch.Stop()
 	return p
 }
 
-// start appoints the first reader. The pool ends when in is closed.
+// start appoints the first readers. The pool ends when in is closed.
 func (p *pool) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.appoint()
 }
 
-// appoint makes another worker the reader. The lock is held.
+// appoint fills the places of readers. The lock is held.
 func (p *pool) appoint() {
-	p.onTheWay = false
-	if p.closed {
-		p.reader = nil
-		return
+	for ; p.readers < p.wanted && !p.closed; p.readers++ {
+		if n := len(p.idle); n > 0 {
+			w := p.idle[n-1]
+			p.idle = p.idle[:n-1]
+			w.reader = true
+			w.wake <- struct{}{}
+			continue
+		}
+		w := &worker{wake: make(chan struct{}, 1), reader: true}
+		p.all = append(p.all, w)
+		p.wg.Go(func() { p.work(w) })
 	}
-	if n := len(p.idle); n > 0 {
-		p.reader, p.idle = p.idle[n-1], p.idle[:n-1]
-		p.reader.wake <- struct{}{}
-		return
-	}
-	w := &worker{wake: make(chan struct{}, 1)}
-	p.reader = w
-	p.wg.Go(func() { p.work(w) })
 }
 
-// work is a worker's life: it reads when it is the reader, runs what it got and
-// what waits, and rests.
+// dismiss makes w no reader. The lock is held.
+func (p *pool) dismiss(w *worker) {
+	if w.onTheWay != nil {
+		w.onTheWay = nil
+		p.onTheWay--
+	}
+	if w.reader {
+		w.reader = false
+		p.readers--
+	}
+}
+
+// work is a worker's life: it reads when it is a reader, runs what it got and what
+// waits, and rests.
 func (p *pool) work(w *worker) {
-	running, ended := false, false
+	ended := false
 	defer func() {
 		if !ended { // a handler has ended its goroutine
-			p.lost(w, running)
+			p.lost(w)
 		}
 	}()
 	for p.rest(w) {
 		j, ok := p.read(w)
 		for ok {
-			running = true
 			p.run(j)
-			running = false
 			j, ok = p.next(w)
 		}
 	}
 	ended = true
 }
 
-// rest waits until w is the reader; false when the pool has ended.
+// rest waits until w is a reader; false when the pool has ended.
 func (p *pool) rest(w *worker) bool {
 	p.mu.Lock()
-	if p.reader == w {
-		p.mu.Unlock()
-		return true
-	}
-	if p.closed {
-		p.mu.Unlock()
-		return false
+	defer p.mu.Unlock()
+	if w.reader || p.closed {
+		return w.reader
 	}
 	p.idle = append(p.idle, w)
 	p.mu.Unlock()
 	<-w.wake
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.reader == w
+	return w.reader
 }
 
 // read takes requests until there is one that w shall run; false when there will be
@@ -161,22 +170,25 @@ func (p *pool) read(w *worker) (job, bool) {
 			p.refuse(j)
 		}
 	}
-	p.end()
+	p.end(w)
 	return job{}, false
 }
 
 // begin decides who reads while w runs j. The lock is held.
 func (p *pool) begin(w *worker, j job) {
-	if p.reader != w {
+	w.running = true
+	if !w.reader {
 		return
 	}
-	if !j.endpoint.short() || len(p.in) > crowd && 2*p.running <= p.procs {
+	if !j.endpoint.short() {
+		p.dismiss(w)
 		p.appoint()
 		return
 	}
-	p.onTheWay = true
+	w.onTheWay = j.endpoint
+	p.onTheWay++
 	p.runs++
-	if !p.watching {
+	if p.onTheWay == p.readers && !p.watching { // nobody reads
 		p.watching = true
 		p.watch.Reset(watchEvery)
 	}
@@ -186,8 +198,10 @@ func (p *pool) begin(w *worker, j job) {
 func (p *pool) next(w *worker) (job, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reader == w {
-		p.onTheWay = false
+	w.running = false
+	if w.onTheWay != nil {
+		w.onTheWay = nil
+		p.onTheWay--
 	}
 	if len(p.waiting) == 0 {
 		p.running--
@@ -202,38 +216,48 @@ func (p *pool) next(w *worker) (job, bool) {
 	return j, true
 }
 
-// look appoints another reader when the present one has been in the same handler
-// since the last look.
+// look appoints other readers when the present ones have all been in the same
+// handlers since the last look.
 func (p *pool) look() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.onTheWay && p.runs == p.seen {
+	p.watching = false
+	if p.onTheWay < p.readers || p.closed {
+		return
+	}
+	if p.runs == p.seen {
+		for _, w := range p.all {
+			if w.onTheWay != nil {
+				w.onTheWay.stuck()
+				p.dismiss(w)
+			}
+		}
 		p.appoint()
+		return
 	}
-	busy := p.onTheWay || p.runs != p.seen
 	p.seen = p.runs
-	if p.watching = busy && !p.closed; p.watching {
-		p.watch.Reset(watchEvery)
-	}
+	p.watching = true
+	p.watch.Reset(watchEvery)
 }
 
 // lost repairs the counts after a handler has ended w's goroutine.
-func (p *pool) lost(w *worker, running bool) {
+func (p *pool) lost(w *worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if running {
+	if w.running {
 		p.running--
 	}
-	if p.reader == w {
-		p.appoint()
-	}
+	p.dismiss(w)
+	p.all = slices.DeleteFunc(p.all, func(other *worker) bool { return other == w })
+	p.appoint()
 }
 
 // end lets every worker go that has nothing to do.
-func (p *pool) end() {
+func (p *pool) end(w *worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed, p.reader = true, nil
+	p.dismiss(w)
+	p.closed = true
 	for _, w := range p.idle {
 		w.wake <- struct{}{}
 	}
