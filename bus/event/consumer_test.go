@@ -237,7 +237,9 @@ func TestADeletedDurableIsMadeAgain(t *testing.T) {
 	conn := bustest.New(t, bustest.WithServices(counting))
 	w := newWriter(conn)
 	var got seen
-	start(t, conn, got.done)
+	// A durable that is made right after its namesake was deleted may find the old
+	// one's unacknowledged messages on the server's disk: they come after the ack wait.
+	start(t, conn, got.done, event.WithAckWait(500*time.Millisecond))
 	w.add(t, "a", 1)
 	got.distinct(t, 1)
 	check(t, conn.JetStream().DeleteConsumer(t.Context(), "COUNTERS", "test"))

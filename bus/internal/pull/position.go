@@ -8,7 +8,7 @@ type Position struct {
 	Sequence uint64 // in the stream
 	Delivery uint64 // in the consumer: counts deliveries
 	Stored   int64  // unix nanoseconds
-	Pending  uint64 // messages that the consumer has still to deliver
+	Pending  uint64 // messages that the consumer has still to deliver; 0 when that cannot be read
 }
 
 // ParsePosition reads an ack subject, in the form of today or of tomorrow:
@@ -34,10 +34,10 @@ func ParsePosition(reply string) (p Position, ok bool) {
 	for i := range n {
 		var token string
 		token, rest, _ = strings.Cut(rest, ".")
-		if n[i], ok = parseUint(token); !ok {
+		if n[i], ok = parseUint(token); !ok && i < 4 {
 			return p, false
 		}
-	}
+	} // a pending count that makes no sense is no reason to lose the message
 	return Position{Attempt: int(n[0]), Sequence: n[1], Delivery: n[2], Stored: int64(n[3]), Pending: n[4]}, true //nolint:gosec // at most 19 digits, written by the server
 }
 

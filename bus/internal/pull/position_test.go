@@ -18,8 +18,12 @@ func TestParsePosition(t *testing.T) {
 			t.Errorf("%q: %+v, %v", reply, got, ok)
 		}
 	}
+	want.Pending = 0
+	if got, ok := pull.ParsePosition("$JS.ACK.S.c.3.17.20.1700000000000000001.18446744073709551615"); !ok || got != want {
+		t.Errorf("a count that makes no sense: %+v, %v", got, ok)
+	}
 	for _, reply := range []string{
-		"", "_INBOX.x", "$JS.ACK.S.c.3.17.20.x.5", "$JS.ACK.S.c.3.17.20.1.-5", "$JS.ACK.S.c.3.17.20.1", "$JS.ACK.S.c.3.17.20.99999999999999999999.1",
+		"", "_INBOX.x", "$JS.ACK.S.c.3.17.20.x.5", "$JS.ACK.S.c.3.17.20.1", "$JS.ACK.S.c.3.17.20.99999999999999999999.1",
 	} {
 		if got, ok := pull.ParsePosition(reply); ok {
 			t.Errorf("%q was taken: %+v", reply, got)
