@@ -68,7 +68,7 @@ var importRules = []importRule{
 		packages: `services/([a-z]+)/postgres`, own: []string{`bus/(contract|view|telemetry)`, `contracts/[a-z]+`, `services/$1/(domain|view)`},
 		others: []string{"github.com/jackc/pgx", "github.com/pressly/goose"},
 	},
-	{packages: `services/([a-z]+)`, own: []string{`bus`, `bus/(contract|event|eventstore|failpoint|flow|policy|config|rpc|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`}},
+	{packages: `services/([a-z]+)`, own: []string{`bus`, `bus/(contract|event|eventstore|failpoint|flow|policy|config|rpc|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`}, others: []string{"golang.org/x/sync/"}},
 
 	{packages: `embedded/.*`, others: []string{"github.com/nats-io/", "golang.org/x/"}},
 
@@ -97,7 +97,7 @@ func TestImports(t *testing.T) {
 // TestImportDepth keeps the longest chain of our own packages short.
 func TestImportDepth(t *testing.T) {
 	t.Parallel()
-	const deepest = 7
+	const deepest = 8 // of which four are contracts: descriptors name the methods that are called
 	imports := moduleImports(t)
 	var chain func(dir string) []string
 	known := map[string][]string{}
