@@ -41,6 +41,21 @@ func TestFromPlacedToDelivered(t *testing.T) {
 	if stock, money, parcels := w.at(o.OrderID); stock != inventory.Committed || money != payments.Captured || parcels != 1 {
 		t.Errorf("stock is %s, money %s, %d parcels", stock, money, parcels)
 	}
+	// An order has a budget of appends: its own five events, and for the checkout the
+	// start and one record for each step, the last one with the end.
+	if own, flow := w.stored(t, wire.Events.Info().Stream), w.stored(t, contract.FlowStream); own > 5 || flow > 8 {
+		t.Errorf("the order took %d appends and its checkout %d, want at most 5 and 8", own, flow)
+	}
+}
+
+// stored is how many messages a stream has taken.
+func (w *world) stored(t *testing.T, stream string) uint64 {
+	t.Helper()
+	s, err := w.conn.JetStream().Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.CachedInfo().State.LastSeq
 }
 
 func TestADeclinedPaymentCancelsAndGivesBack(t *testing.T) {

@@ -69,7 +69,7 @@ func FuzzPayment(f *testing.F) {
 
 func TestRandomPaymentHistories(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a repeatable history
+	random := rand.New(rand.NewPCG(1, 2))
 	for range 1000 {
 		history := make([]byte, 30)
 		for i := range history {
@@ -82,6 +82,7 @@ func TestRandomPaymentHistories(t *testing.T) {
 // paymentHistory checks the books: no more captured than authorized, no more
 // refunded than captured, and nothing captured of a void or declined payment.
 func paymentHistory(t *testing.T, history []byte) {
+	t.Helper()
 	var p domain.Payment
 	var captured, refunded int64
 	var authorized money.Amount

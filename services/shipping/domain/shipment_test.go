@@ -43,7 +43,7 @@ func FuzzShipment(f *testing.F) {
 
 func TestRandomShipmentHistories(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a repeatable history
+	random := rand.New(rand.NewPCG(1, 2))
 	for range 1000 {
 		history := make([]byte, 12)
 		for i := range history {
@@ -55,6 +55,7 @@ func TestRandomShipmentHistories(t *testing.T) {
 
 // shipmentHistory checks that a shipment ends once and in one way.
 func shipmentHistory(t *testing.T, history []byte) {
+	t.Helper()
 	var s domain.Shipment
 	var created, ended int
 	for _, step := range history {
