@@ -56,6 +56,31 @@ func TestEventsOfACommitComeInOrder(t *testing.T) {
 	}
 }
 
+func TestEachEventHasItsOwnActor(t *testing.T) {
+	t.Parallel()
+	header := func(actors ...string) nats.Header {
+		h := nats.Header{contract.HeaderVersion: {"1-3"}, contract.HeaderPrev: {"0"}, contract.HeaderSnap: {"0"}}
+		for _, a := range actors {
+			h.Add("Mesh-Actors", a)
+		}
+		return h
+	}
+	body, err := contract.EncodeCommit(contract.Commit{Events: []contract.Record{
+		record("counter.cleared.v1", "{}", 1), record("counter.cleared.v1", "{}", 2), record("counter.cleared.v1", "{}", 3),
+	}})
+	check(t, err)
+	for want, actors := range map[string][]string{"a a b": {"2 who=a", "1 who=b"}, "a  b": {"1 who=a", "1 ", "1 who=b"}, "": {"2 who=a"}} {
+		list, err := event.Decode(counters, &nats.Msg{Subject: "evt.counter.x", Header: header(actors...), Data: body}, 7)
+		var got []string
+		for _, e := range list {
+			got = append(got, e.Actor.Who)
+		}
+		if strings.Join(got, " ") != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", actors, got, err)
+		}
+	}
+}
+
 func TestTwoProcessesShareTheWork(t *testing.T) {
 	t.Parallel()
 	b := bustest.Server(t, bustest.WithServices(counting))

@@ -16,10 +16,10 @@ var ErrForeign = errors.New("not a commit of the mesh")
 
 // commit is a message after its envelope was checked.
 type commit struct {
-	id     string
-	header contract.CommitHeader
-	body   contract.Commit
-	actor  contract.Actor
+	id      string
+	header  contract.CommitHeader
+	body    contract.Commit
+	authors authors
 }
 
 // open checks and reads the envelope of a message: subject, headers, body. The error
@@ -46,7 +46,7 @@ func open(info contract.EventsInfo, m *nats.Msg) (commit, error) {
 	if n := c.header.Last - c.header.First + 1; n != uint64(len(c.body.Events)) {
 		return c, fmt.Errorf("%w: versions %d to %d, but %d events", contract.ErrNotCommit, c.header.First, c.header.Last, len(c.body.Events))
 	}
-	if c.actor, err = telemetry.ActorOf(m.Header); err != nil {
+	if c.authors, err = parseAuthors(m.Header, len(c.body.Events)); err != nil {
 		return c, err
 	}
 	return c, nil
@@ -85,7 +85,7 @@ func decodeEvent[E any](events contract.Events[E], co *commit, i int) (Event[E],
 	return Event[E]{
 		Entity: events.Info().Entity, ID: co.id, EventID: r.ID, Type: r.Type, Command: r.Command, At: r.At,
 		Version: co.header.First + uint64(i), //nolint:gosec // i is an index
-		Data:    data, Actor: co.actor,
+		Data:    data, Actor: co.authors.of(i),
 	}, nil
 }
 
@@ -113,9 +113,6 @@ func (c *Consumer[E]) run(ctx context.Context, d *delivery, handle func(context.
 		return verdict{Outcome: Reject(err), cause: CauseDamaged}
 	}
 	ctx = telemetry.ExtractTrace(ctx, d.msg.Header)
-	if len(d.msg.Header[contract.HeaderActor]) > 0 {
-		ctx = telemetry.WithActor(ctx, co.actor)
-	}
 	last := len(co.body.Events)
 	if d.only {
 		last = min(d.next+1, last)
@@ -146,5 +143,8 @@ func (c *Consumer[E]) one(ctx context.Context, d *delivery, co *commit, i int, h
 		return verdict{Outcome: Reject(err), cause: CauseDamaged}
 	}
 	e.Sequence, e.Attempt = d.sequence, d.attempt
+	if len(co.authors) > 0 {
+		ctx = telemetry.WithActor(ctx, e.Actor)
+	}
 	return verdict{Outcome: c.core.call(ctx, typ, func(ctx context.Context) Outcome { return handle(ctx, e) })}
 }
