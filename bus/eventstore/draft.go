@@ -103,8 +103,8 @@ func (e *Entity[S, C, E]) finish(d *draft[S], s *slot[S, C]) {
 	d.body = append(d.body, ']')
 	mark := len(d.body)
 	due := s.image.since >= snapEvery-1
-	if commands := recent(&s.image.window, &d.window); due || !s.large && fits(commands) {
-		e.appendState(d, commands)
+	if due || !s.large && fit(s.image.window.recent(), d.window.recent()) {
+		e.appendState(d, recent(&s.image.window, &d.window))
 		size := len(d.body) - mark
 		s.large = size > smallState
 		if d.withSnap = size > 0 && (due || !s.large) && len(d.body) <= maxCommitBytes; !d.withSnap {
@@ -145,12 +145,17 @@ func recent(old, young *window) []windowEntry {
 	return slices.Concat(o[max(0, len(o)+len(y)-windowSize):], y)
 }
 
-func fits(commands []windowEntry) bool {
+// fit reports whether the commands are few enough to ride along with every message.
+func fit(windows ...[]windowEntry) bool {
 	size := 0
-	for _, c := range commands {
-		size += len(c.id) + 5
+	for _, commands := range windows {
+		for _, c := range commands {
+			if size += len(c.id) + 5; size > smallState {
+				return false
+			}
+		}
 	}
-	return size <= smallState
+	return true
 }
 
 // header returns the headers of the draft's message.

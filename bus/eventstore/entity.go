@@ -126,6 +126,7 @@ func (e *Entity[S, C, E]) submit(ctx context.Context, id string, r *request[S, C
 	defer e.cache.release(c)
 	switch c.value.enter(r, e.queue) {
 	case full:
+		e.metrics.requests[failed].Inc()
 		return zero, 0, contract.ErrExhausted.After(retryExhausted)
 	case first:
 		e.lead(ctx, c, r)
@@ -133,7 +134,7 @@ func (e *Entity[S, C, E]) submit(ctx context.Context, id string, r *request[S, C
 		select {
 		case <-r.done:
 		case <-ctx.Done():
-			return zero, 0, over(ctx) // r stays with the queue
+			return zero, 0, over(ctx) // r stays with the queue, which counts it
 		}
 	}
 	state, version, err := r.state, r.version, r.err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/bustest"
@@ -374,5 +376,31 @@ func TestActorsOfAGroupAreKeptApart(t *testing.T) {
 	}
 	if len(history) != 8 || history[2].Sequence != history[7].Sequence {
 		t.Errorf("%d events, want 8 in two messages", len(history))
+	}
+}
+
+func TestCommandsAreTraced(t *testing.T) {
+	t.Parallel()
+	spans := tracetest.NewSpanRecorder()
+	tel, err := telemetry.New(telemetry.Config{Writer: io.Discard, Processor: spans})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := eventstore.NewMemoryLog()
+	e := newCounters(log, eventstore.WithTelemetry(tel))
+	do(t, e, "a", "c", command{limit: 1})
+	if _, _, err := e.Do(t.Context(), "a", "d", command{add: 2}); !errors.Is(err, errLimit) {
+		t.Fatal(err)
+	}
+	ended := spans.Ended()
+	if len(ended) != 2 {
+		t.Fatalf("%d spans, want 2", len(ended))
+	}
+	m := messages(t, log, subjectA)[0]
+	if id := ended[0].SpanContext().TraceID().String(); !strings.Contains(m.Header.Get(contract.HeaderTrace), id) {
+		t.Errorf("traceparent %q does not carry trace %s", m.Header.Get(contract.HeaderTrace), id)
+	}
+	if n := metric(t, tel, "mesh_entity_requests_total"); n != 2 {
+		t.Errorf("%v requests were counted, want 2", n)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/ordermesh/ordermesh/bus/contract"
 )
 
@@ -53,7 +55,7 @@ func (e *Entity[S, C, E]) recorded(to []Recorded[E], subject string, m Message) 
 	case h.First != uint64(len(to))+1:
 		return nil, fmt.Errorf("%s: message %d: %w: versions %d-%d after %d", subject, m.Sequence, ErrBrokenHistory, h.First, h.Last, len(to))
 	}
-	actors, err := Actors(m, len(c.Events))
+	actors, err := Actors(m.Header, len(c.Events))
 	if err != nil {
 		return nil, newer(subject, err)
 	}
@@ -70,11 +72,11 @@ func (e *Entity[S, C, E]) recorded(to []Recorded[E], subject string, m Message) 
 	return to, nil
 }
 
-// Actors returns who caused each of the n events of a commit.
-func Actors(m Message, n int) ([]contract.Actor, error) {
-	several := m.Header.Values(HeaderActors)
+// Actors returns who caused each of the n events of a commit with these headers.
+func Actors(h nats.Header, n int) ([]contract.Actor, error) {
+	several := h.Values(HeaderActors)
 	if len(several) == 0 {
-		one, err := contract.ParseActor(m.Header.Get(contract.HeaderActor))
+		one, err := contract.ParseActor(h.Get(contract.HeaderActor))
 		return slices.Repeat([]contract.Actor{one}, n), err
 	}
 	actors := make([]contract.Actor, 0, n)
