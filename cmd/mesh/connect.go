@@ -30,27 +30,32 @@ func (n *natsFlags) add(f *pflag.FlagSet) {
 
 func (n *natsFlags) address() string { return cmp.Or(n.url, os.Getenv("NATS_URL"), bus.DefaultURL) }
 
-// config is how a service or a tool of this name connects.
-func (n *natsFlags) config(service string, tel *telemetry.Telemetry) bus.Config {
-	return bus.Config{
+// dial connects as a service or a tool of this name and keeps trying until ctx ends.
+// Its errors never show a password.
+func (n *natsFlags) dial(ctx context.Context, service string, tel *telemetry.Telemetry) (*bus.Conn, error) {
+	conn, err := bus.Dial(ctx, bus.Config{
 		URL: n.address(), Creds: cmp.Or(n.creds, os.Getenv("NATS_CREDS")), Service: service, Telemetry: tel,
+	})
+	switch {
+	case err == nil:
+		return conn, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case errors.Is(err, nats.ErrAuthorization):
+		return nil, usagef("the NATS server at %s refuses this user: give credentials in the URL or with --creds", redacted(n.address()))
 	}
+	return nil, usagef("cannot connect to NATS at %s: %w", redacted(n.address()), rootCause(err))
 }
 
 // connect is for tools: it gives up soon and says what to do.
 func (n *natsFlags) connect(ctx context.Context) (*bus.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	conn, err := bus.Dial(ctx, n.config("mesh", nil))
-	switch {
-	case err == nil:
-		return conn, nil
-	case errors.Is(err, nats.ErrAuthorization):
-		return nil, usagef("the NATS server at %s refuses this user: give credentials in the URL or with --creds", redacted(n.address()))
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	conn, err := n.dial(ctx, "mesh", nil)
+	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, usagef("no NATS server answers at %s: start one with 'mesh dev' or name another with --nats", redacted(n.address()))
 	}
-	return nil, usagef("cannot connect to NATS at %s: %w", redacted(n.address()), rootCause(err))
+	return conn, err
 }
 
 // redacted is a list of URLs without their passwords.

@@ -16,8 +16,8 @@ import (
 
 func flowCommand(c *cli) *cobra.Command {
 	return inGroup(groupLook, group("flow", "Look at durable flows, cancel them, help those that are stuck",
-		"  mesh flow show checkout k3v5w2q7a4m6x2c3z5y7b2d4f6\n  mesh flow retry checkout k3v5w2q7a4m6x2c3z5y7b2d4f6",
-		flowShow(c), flowCancel(c), flowRetry(c)))
+		"  mesh flow list --status stuck\n  mesh flow show checkout k3v5w2q7a4m6x2c3z5y7b2d4f6\n  mesh flow retry checkout k3v5w2q7a4m6x2c3z5y7b2d4f6",
+		flowList(c), flowShow(c), flowCancel(c), flowRetry(c)))
 }
 
 // flowFlags say which mesh and which service.

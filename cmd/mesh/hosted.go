@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
 
 // drainTimeout bounds how long a connection may take to flush at the end.
@@ -36,16 +38,13 @@ func hostAll(services []service, p profile, dial dialer) []*hosted {
 // Run connects, prepares the streams, builds and serves until ctx ends, then drains the connection.
 func (h *hosted) Run(ctx context.Context) error {
 	conn, err := h.dial(ctx, h.desc.Name)
+	if ctx.Err() != nil && err != nil {
+		return nil // it was stopped before it began
+	}
 	if err != nil {
 		return h.failed(ctx, err)
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-		defer cancel()
-		if err := conn.Drain(ctx); err != nil {
-			conn.Telemetry().Logger.WarnContext(ctx, "the connection did not drain", "error", err.Error())
-		}
-	}()
+	defer drain(ctx, conn)
 	if err := h.profile.prepare(ctx, conn, h.desc); err != nil {
 		return h.failed(ctx, err)
 	}
@@ -54,24 +53,36 @@ func (h *hosted) Run(ctx context.Context) error {
 		return h.failed(ctx, err)
 	}
 	h.conn.Store(conn)
+	return h.failed(ctx, h.serve(ctx, svc))
+}
+
+// drain flushes a connection whose work is done.
+func drain(ctx context.Context, conn *bus.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := conn.Drain(ctx); err != nil {
+		conn.Telemetry().Logger.WarnContext(ctx, "the connection did not drain", telemetry.KeyError, err.Error())
+	}
+}
+
+// serve runs the service and passes its word on that it is ready.
+func (h *hosted) serve(ctx context.Context, svc serving) error {
+	var passing sync.WaitGroup
 	served := make(chan struct{})
-	announced := make(chan struct{})
-	go func() {
-		defer close(announced)
+	passing.Go(func() {
 		select {
 		case <-svc.Ready():
 			close(h.ready)
 		case <-served:
 		}
-	}()
-	err = svc.Run(ctx)
+	})
+	err := svc.Run(ctx)
 	close(served)
-	<-announced
-	return h.failed(ctx, err)
+	passing.Wait()
+	return err
 }
 
-// failed names the service in its error; what goes wrong because ctx ended is no
-// failure.
+// failed names the service in its error; the end of ctx is no failure.
 func (h *hosted) failed(ctx context.Context, err error) error {
 	if err == nil || (ctx.Err() != nil && errors.Is(err, context.Canceled)) {
 		return nil

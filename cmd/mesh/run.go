@@ -89,7 +89,7 @@ func runServices(ctx context.Context, c *cli, o runOptions, services []service) 
 	defer web.stop(context.WithoutCancel(ctx))
 	list := hostAll(services, o.profile, func(ctx context.Context, name string) (*bus.Conn, error) {
 		defer o.announceWaiting(tel.For(name))()
-		return bus.Dial(ctx, o.nats.config(name, tel.For(name)))
+		return o.nats.dial(ctx, name, tel.For(name))
 	})
 	h := newHealth(tel, list)
 	web.start(h.handler())
