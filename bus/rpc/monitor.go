@@ -38,7 +38,7 @@ func (s *Server) monitor(requests <-chan *nats.Msg) {
 			err = s.conn.NATS().Publish(msg.Reply, body)
 		}
 		if err != nil {
-			s.conn.Telemetry().Logger.Warn("a $SRV request could not be answered",
+			s.tel.Logger.Warn("a $SRV request could not be answered",
 				telemetry.KeySubject, msg.Subject, telemetry.KeyError, err.Error())
 		}
 	}

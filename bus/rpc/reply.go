@@ -22,7 +22,7 @@ func (s *Server) answer(j job, body []byte, refusal *contract.Error) {
 		return
 	}
 	if !replyable(reply) {
-		s.conn.Telemetry().Logger.Warn("a request names a reply subject that is not an inbox; it gets no reply",
+		s.tel.Logger.Warn("a request names a reply subject that is not an inbox; it gets no reply",
 			telemetry.KeyMethod, j.endpoint.name, telemetry.KeySubject, reply)
 		return
 	}
@@ -41,7 +41,7 @@ func (s *Server) answer(j job, body []byte, refusal *contract.Error) {
 // lostReply reports a reply that could not be handed to the connection.
 func (s *Server) lostReply(j job, err error) {
 	if err != nil {
-		s.conn.Telemetry().Logger.Warn("a reply could not be sent",
+		s.tel.Logger.Warn("a reply could not be sent",
 			telemetry.KeyMethod, j.endpoint.name, telemetry.KeyError, err.Error())
 	}
 }

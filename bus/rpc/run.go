@@ -42,7 +42,7 @@ func (s *Server) serveAll(ctx context.Context) error {
 	err := s.subscribe(subs)
 	if err == nil {
 		close(s.ready)
-		s.conn.Telemetry().Logger.Info("serving", telemetry.KeyService, s.desc.Name, telemetry.KeyCount, len(s.endpoints))
+		s.tel.Logger.Info("serving", telemetry.KeyService, s.desc.Name, telemetry.KeyCount, len(s.endpoints))
 		select {
 		case <-ctx.Done():
 		case err = <-subs.broken:
@@ -105,7 +105,7 @@ func (s *Server) gauge() (remove func()) {
 		Namespace: telemetry.Namespace, Name: "rpc_server_outstanding", Help: "Requests that wait or run.",
 		ConstLabels: prometheus.Labels{"service": s.desc.Name, "instance": s.id},
 	}, func() float64 { return float64(s.pool.outstanding()) })
-	registry := s.conn.Telemetry().Registry
+	registry := s.tel.Registry
 	registry.MustRegister(g)
 	return func() { registry.Unregister(g) }
 }

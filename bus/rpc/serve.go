@@ -79,10 +79,10 @@ func (s *Server) execute(j job, waited time.Duration) ([]byte, error) {
 	if h.scoped {
 		ctx = telemetry.WithCall(ctx, h.actor, h.command)
 	}
-	if !s.conn.Telemetry().Tracing() {
+	if !s.tel.Tracing() {
 		return s.invoke(ctx, j)
 	}
-	ctx, span := s.conn.Telemetry().Start(ctx, j.endpoint.name, trace.SpanKindServer)
+	ctx, span := s.tel.Start(ctx, j.endpoint.name, trace.SpanKindServer)
 	body, err := s.invoke(ctx, j)
 	span.SetAttributes(attribute.String(telemetry.KeyMethod, j.endpoint.name), attribute.String(telemetry.KeyCommand, h.command))
 	telemetry.End(span, err)
@@ -94,7 +94,7 @@ func (s *Server) execute(j job, waited time.Duration) ([]byte, error) {
 func (s *Server) invoke(ctx context.Context, j job) (body []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.conn.Telemetry().Logger.LogAttrs(ctx, slog.LevelError, "a handler panicked",
+			s.tel.Logger.LogAttrs(ctx, slog.LevelError, "a handler panicked",
 				slog.String(telemetry.KeyMethod, j.endpoint.name), slog.String(telemetry.KeyPanic, fmt.Sprint(r)), telemetry.Stack(1))
 			body, err = nil, contract.ErrInternal
 		}
@@ -116,7 +116,7 @@ func (s *Server) logFailure(ctx context.Context, j job, err error) {
 	case !code.Refusal():
 		level = slog.LevelWarn
 	}
-	if log := s.conn.Telemetry().Logger; log.Enabled(ctx, level) {
+	if log := s.tel.Logger; log.Enabled(ctx, level) {
 		log.LogAttrs(ctx, level, "a request failed", slog.String(telemetry.KeyMethod, j.endpoint.name),
 			slog.String(telemetry.KeyCode, code.String()), slog.String(telemetry.KeyError, err.Error()))
 	}

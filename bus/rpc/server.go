@@ -12,6 +12,7 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
 
 // Defaults of a server; each has an option.
@@ -25,6 +26,7 @@ const (
 // methods with [Handle], then Run it once.
 type Server struct {
 	conn      *bus.Conn
+	tel       *telemetry.Telemetry
 	desc      contract.Service
 	id        string
 	epoch     time.Time // of clock
@@ -99,7 +101,7 @@ func NewServer(conn *bus.Conn, desc contract.Service, opts ...ServerOption) (*Se
 		}
 	}
 	s := &Server{
-		conn: conn, desc: desc, bySubject: map[string]*endpoint{}, id: nuid.Next(), drain: cfg.drain, epoch: time.Now(),
+		conn: conn, tel: conn.Telemetry(), desc: desc, bySubject: map[string]*endpoint{}, id: nuid.Next(), drain: cfg.drain, epoch: time.Now(),
 		metrics: newServerMetrics(conn.Telemetry()), ready: make(chan struct{}),
 	}
 	s.pool = newPool(cfg.concurrency, cfg.queue)
