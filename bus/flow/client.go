@@ -30,12 +30,12 @@ type Client struct {
 	mu      sync.Mutex
 	inbox   string // prefix of reply subjects, "" before the first
 	next    uint64
-	waiting map[string]chan []byte
+	waiting map[string]chan answer
 }
 
 // NewClient returns a client for the flows that the given service runs.
 func NewClient(conn *bus.Conn, service string) *Client {
-	return &Client{conn: conn, service: service, log: streamLog{conn}, waiting: map[string]chan []byte{}}
+	return &Client{conn: conn, service: service, log: streamLog{conn}, waiting: map[string]chan answer{}}
 }
 
 // Start starts an instance and returns once that is stored. Starting an id again
@@ -65,10 +65,21 @@ func Do[In, Out any](ctx context.Context, c *Client, d Definition[In, Out], id s
 		return out, err
 	}
 	defer c.forget(reply)
-	if err := c.start(ctx, d.spec, id, body, reply); err != nil {
+	msg, err := c.startMessage(ctx, d.spec, id, body, reply)
+	if err != nil {
 		return out, err
 	}
-	return resultOf[Out](c.await(ctx, d.name, id, answers))
+	// An outcome proves that the start was stored: only a failed append is told.
+	if err := c.conn.Appender().Start(msg, 0, func(_ bus.Ack, err error) {
+		if err != nil {
+			offer(answers, answer{err: err})
+		}
+	}); err != nil {
+		return out, err
+	}
+	return resultOf[Out](c.await(ctx, d.name, id, answers, func(err error) error {
+		return c.startAfter(ctx, d.spec, id, body, reply, err)
+	}))
 }
 
 // Handle is an instance that was started.
@@ -104,7 +115,7 @@ func Result[Out any](ctx context.Context, c *Client, name, id string) (Out, erro
 	if err := c.send(ctx, inputAttach, name, id, reply, nil); err != nil {
 		return out, err
 	}
-	return resultOf[Out](c.await(ctx, name, id, answers))
+	return resultOf[Out](c.await(ctx, name, id, answers, nil))
 }
 
 func resultOf[Out any](o outcome, err error) (Out, error) {
@@ -159,24 +170,41 @@ func (c *Client) steer(ctx context.Context, kind inputKind, name, id string, bod
 	return c.send(ctx, kind, name, id, "", body)
 }
 
-// start appends the start input as the first message of its inbox. When there is one
-// already, it is the same start or another.
+// start appends the start input as the first message of its inbox and waits for the
+// acknowledgement.
 func (c *Client) start(ctx context.Context, s spec, id string, body []byte, reply string) error {
-	subject, err := c.subject(ctx, s.name, id)
+	msg, err := c.startMessage(ctx, s, id, body, reply)
 	if err != nil {
 		return err
 	}
-	msg := c.message(ctx, inputStart, subject, reply, body)
-	msg.Header[headerVersion] = []string{strconv.Itoa(s.version)}
-	msg.Header[headerFirst] = []string{"1"}
-	err = c.append(ctx, msg, 0)
-	if !errors.Is(err, bus.ErrConflict) {
+	if err = c.append(ctx, msg, 0); errors.Is(err, bus.ErrConflict) {
+		return c.join(ctx, s, id, body, reply)
+	}
+	return err
+}
+
+// startAfter deals with a start whose append failed.
+func (c *Client) startAfter(ctx context.Context, s spec, id string, body []byte, reply string, err error) error {
+	switch {
+	case errors.Is(err, bus.ErrConflict):
+		return c.join(ctx, s, id, body, reply)
+	case unanswered(err):
+		return c.start(ctx, s, id, body, reply)
+	}
+	return err
+}
+
+// join is for an inbox that is not empty: it has the same start, or another, or only
+// inputs that came before the start.
+func (c *Client) join(ctx context.Context, s spec, id string, body []byte, reply string) error {
+	msg, err := c.startMessage(ctx, s, id, body, reply)
+	if err != nil {
 		return err
 	}
-	start, err := findStart(ctx, c.log, subject)
+	start, err := findStart(ctx, c.log, msg.Subject)
 	switch {
 	case err != nil:
-		return err
+		return unavailable(err)
 	case start.Sequence > 0 && !bytes.Equal(start.Data, body):
 		return ErrOtherInput
 	case start.Sequence > 0 && reply == "":
@@ -184,9 +212,19 @@ func (c *Client) start(ctx context.Context, s spec, id string, body []byte, repl
 	case start.Sequence > 0:
 		return c.send(ctx, inputAttach, s.name, id, reply, nil)
 	}
-	delete(msg.Header, headerFirst) // another input came first
-	msg.Header.Del("Nats-Expected-Last-Subject-Sequence")
+	delete(msg.Header, headerFirst)
 	return c.append(ctx, msg, bus.NoExpectation)
+}
+
+func (c *Client) startMessage(ctx context.Context, s spec, id string, body []byte, reply string) (*nats.Msg, error) {
+	subject, err := c.subject(ctx, s.name, id)
+	if err != nil {
+		return nil, err
+	}
+	msg := c.message(ctx, inputStart, subject, reply, body)
+	msg.Header[headerVersion] = []string{strconv.Itoa(s.version)}
+	msg.Header[headerFirst] = []string{"1"}
+	return msg, nil
 }
 
 // send appends another input.
@@ -216,7 +254,7 @@ func (c *Client) append(ctx context.Context, msg *nats.Msg, expect uint64) error
 	pause := Retry{First: 20 * time.Millisecond, Max: time.Second, Factor: 2}
 	for tries := 1; ; tries++ {
 		_, err := c.conn.Appender().Append(ctx, msg, expect)
-		if !errors.Is(err, bus.ErrUnknown) && !errors.Is(err, bus.ErrNoStream) {
+		if !unanswered(err) {
 			return err
 		}
 		wait(ctx, pause.pause(tries, nil))
@@ -224,6 +262,11 @@ func (c *Client) append(ctx context.Context, msg *nats.Msg, expect uint64) error
 			return unavailable(err)
 		}
 	}
+}
+
+// unanswered reports whether an append is worth another try.
+func unanswered(err error) bool {
+	return errors.Is(err, bus.ErrUnknown) || errors.Is(err, bus.ErrNoStream)
 }
 
 func unavailable(err error) error {
@@ -247,66 +290,4 @@ func (c *Client) subject(ctx context.Context, name, id string) (string, error) {
 		c.partitions.Store(int64(n))
 	}
 	return contract.FlowInput(c.service, partitionOf(name, id, n), name, id), nil
-}
-
-// expect makes a reply subject. All of them share one subscription.
-func (c *Client) expect() (string, chan []byte, error) {
-	answers := make(chan []byte, 1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.inbox == "" {
-		inbox := contract.InboxPrefix(c.conn.Service()) + ".flow." + nuid.Next() + "."
-		sub, err := c.conn.NATS().Subscribe(inbox+"*", c.answered)
-		if err != nil {
-			return "", nil, unavailable(err)
-		}
-		if err := sub.SetPendingLimits(-1, -1); err != nil {
-			return "", nil, unavailable(err)
-		}
-		c.inbox = inbox
-	}
-	c.next++
-	reply := c.inbox + strconv.FormatUint(c.next, 36)
-	c.waiting[reply] = answers
-	return reply, answers, nil
-}
-
-func (c *Client) forget(reply string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.waiting, reply)
-}
-
-func (c *Client) answered(m *nats.Msg) {
-	c.mu.Lock()
-	answers := c.waiting[m.Subject]
-	c.mu.Unlock()
-	if answers == nil {
-		return
-	}
-	select {
-	case answers <- m.Data:
-	default: // a second answer says the same
-	}
-}
-
-// await waits for the outcome. An answer can be lost with a connection, so the
-// journal is asked now and then.
-func (c *Client) await(ctx context.Context, name, id string, answers <-chan []byte) (outcome, error) {
-	look := time.NewTimer(2 * time.Second)
-	defer look.Stop()
-	for pause := 2 * time.Second; ; {
-		select {
-		case data := <-answers:
-			return decodeOutcome(data)
-		case <-ctx.Done():
-			return outcome{}, fmt.Errorf("wait for the flow %s %s: %w", name, id, ctx.Err())
-		case <-look.C:
-			if state, err := c.Get(ctx, name, id); err == nil && (state.Status.Ended() || state.Status == Stuck) {
-				return state.outcome(), nil
-			}
-			pause = min(2*pause, 30*time.Second)
-			look.Reset(pause)
-		}
-	}
 }

@@ -15,7 +15,6 @@ import (
 // engine is what all instances of one worker session share. It knows neither
 // partitions nor connections, so that flowtest can run it over memory.
 type engine struct {
-	ctx        context.Context //nolint:containedctx // the life of the session; steps derive theirs from it
 	service    string
 	session    string // unique: the first half of every writer's id
 	log        Log
@@ -63,9 +62,8 @@ func (e *engine) writer() string {
 }
 
 // stepContext is what the steps of an instance derive their contexts from: the
-// session's life, the caller's trace and actor.
-func (e *engine) stepContext(o origin) context.Context {
-	ctx := e.ctx
+// partition's life, the caller's trace and actor.
+func stepContext(ctx context.Context, o origin) context.Context {
 	if o.Trace != "" {
 		ctx = telemetry.ExtractTrace(ctx, nats.Header{contract.HeaderTrace: {o.Trace}})
 	}

@@ -93,6 +93,6 @@ func (j *journal) pause(d time.Duration) bool {
 func (j *journal) lose(err error) {
 	j.stop()
 	if !errors.Is(j.ctx.Err(), context.Canceled) {
-		j.lost(err)
+		j.owner.lose(err)
 	}
 }

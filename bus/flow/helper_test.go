@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -143,3 +144,5 @@ func (b *book) count(name string) int {
 	}
 	return n
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }

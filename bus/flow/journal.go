@@ -34,6 +34,14 @@ type ending struct {
 	Reason string
 }
 
+// journalOwner is told what becomes of a journal, on the goroutine that brought it
+// about.
+type journalOwner interface {
+	written(size int) // a message is stored
+	settle(e ending)  // the end is stored; called at most once
+	lose(err error)   // somebody else writes, or nobody can; called at most once
+}
+
 // journal writes one instance's subject. It is a group commit: at most one message
 // is on its way, what is recorded meanwhile shares the next one. The flow's
 // goroutine adds records, acknowledgements arrive on another; nobody waits for the
@@ -45,9 +53,7 @@ type journal struct {
 	writer  string
 	origin  origin
 	prefix  []byte // the encoded origin
-	settled func(ending)
-	lost    func(error)
-	written func(bytes int)
+	owner   journalOwner
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -295,10 +301,10 @@ func (j *journal) stored(sequence uint64) {
 		end := *j.end
 		j.dead = true
 		j.mu.Unlock()
-		j.written(size)
-		j.settled(end)
+		j.owner.written(size)
+		j.owner.settle(end)
 		return
 	}
 	j.sendLocked()
-	j.written(size)
+	j.owner.written(size)
 }

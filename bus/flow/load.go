@@ -47,9 +47,9 @@ func (in *instance) load() {
 // read repeats a read of the log until it succeeds; false means that the instance
 // has to leave before.
 func (in *instance) read(f func(ctx context.Context) error) bool {
-	for tries := 1; in.halted() == haltNever && in.eng.ctx.Err() == nil; tries++ {
+	for tries := 1; in.halted() == haltNever && in.ctx.Err() == nil; tries++ {
 		in.eng.reading <- struct{}{}
-		err := f(in.eng.ctx)
+		err := f(in.ctx)
 		<-in.eng.reading
 		if err == nil {
 			return true

@@ -32,6 +32,8 @@ const (
 // worker at a time, and the instances that are in memory.
 type partition struct {
 	eng     *engine
+	ctx     context.Context //nolint:containedctx // ends the instances' steps
+	cancel  context.CancelFunc
 	js      jetstream.JetStream
 	n       int
 	durable string
@@ -48,9 +50,10 @@ type partition struct {
 	feed    jetstream.ConsumeContext
 }
 
-func newPartition(e *engine, js jetstream.JetStream, n int) *partition {
+func newPartition(ctx context.Context, e *engine, js jetstream.JetStream, n int) *partition {
+	ctx, cancel := context.WithCancel(ctx)
 	return &partition{
-		eng: e, js: js, n: n, durable: durableName(e.service, n),
+		ctx: ctx, cancel: cancel, eng: e, js: js, n: n, durable: durableName(e.service, n),
 		running: map[string]*instance{}, empty: make(chan struct{}),
 	}
 }
@@ -161,9 +164,10 @@ func (p *partition) stop(how int32) {
 }
 
 // close gives the partition up at once.
-func (p *partition) close(how int32) {
+func (p *partition) close() {
 	p.shut()
-	p.stop(how)
+	p.stop(haltNow)
+	p.cancel()
 }
 
 // handOver gives the partition up in good order: short flows end, the others leave
@@ -174,7 +178,7 @@ func (p *partition) handOver(finish, leave time.Duration) {
 		p.stop(haltSoon)
 		within(empty, leave)
 	}
-	p.stop(haltNow)
+	p.close()
 }
 
 func within(done <-chan struct{}, d time.Duration) bool {
@@ -218,7 +222,7 @@ func (p *partition) dispatch(next *input) {
 	if in := p.running[name]; in != nil && in.offer(next) {
 		return
 	}
-	in := newInstance(p.eng, next)
+	in := newInstance(p.ctx, p.eng, next)
 	in.ended, in.fenced = p.forget, p.again
 	life := in.load
 	if next.kind == inputStart && next.first && next.delivered == 1 && next.sequence > p.floor {

@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 
@@ -39,7 +40,7 @@ func (r Rehearsal) Run(ctx context.Context) (state State, ok bool, err error) {
 	quiet := telemetry.Nop()
 	flows := catalogue{flowVersion{s.name, s.version}: s}
 	e := &engine{
-		ctx: ctx, service: rehearsed, session: fmt.Sprintf("rehearsal-%p", &first), log: r.Log, flows: flows,
+		service: rehearsed, session: fmt.Sprintf("rehearsal-%p", &first), log: r.Log, flows: flows,
 		partitions: 1, reading: make(chan struct{}, 1), telemetry: quiet, metrics: newMetrics(quiet, rehearsed, flows),
 		alive: r.Alive, answer: func(string, []byte) {},
 	}
@@ -47,8 +48,9 @@ func (r Rehearsal) Run(ctx context.Context) (state State, ok bool, err error) {
 		e.alive = func() bool { return true }
 	}
 	ended := make(chan struct{})
-	in := newInstance(e, first)
-	in.ended = func(*instance) { close(ended) }
+	var once sync.Once
+	in := newInstance(ctx, e, first)
+	in.ended = func(*instance) { once.Do(func() { close(ended) }) }
 	in.fenced = func(*instance, []*input) {}
 	gone := make(chan struct{})
 	go func() {

@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
@@ -17,7 +18,7 @@ import (
 type Run struct {
 	inst      *instance
 	next      int // index of the next operation
-	names     map[string]struct{}
+	names     names
 	undo      []call
 	inside    string // name of the step that is running
 	cancelled bool
@@ -71,13 +72,36 @@ func (r *Run) claim(name string) {
 	if !contract.ValidID(name) {
 		r.inst.park(fmt.Sprintf("step name %q cannot be used: 1 to %d of A-Z a-z 0-9 _ -", name, contract.MaxID))
 	}
-	if _, twice := r.names[name]; twice {
+	if !r.names.add(name) {
 		r.inst.park(fmt.Sprintf("step name %q is used twice: names must be unique within a flow", name))
 	}
-	if r.names == nil {
-		r.names = make(map[string]struct{}, 8)
+}
+
+// names is a set of step names. Most flows have a handful, for which a slice does.
+type names struct {
+	few  []string
+	many map[string]struct{}
+}
+
+// add reports whether the name is new.
+func (n *names) add(name string) bool {
+	const few = 16
+	if n.many == nil && len(n.few) < few {
+		if slices.Contains(n.few, name) {
+			return false
+		}
+		n.few = append(n.few, name)
+		return true
 	}
-	r.names[name] = struct{}{}
+	if n.many == nil {
+		n.many = make(map[string]struct{}, 4*few)
+		for _, known := range n.few {
+			n.many[known] = struct{}{}
+		}
+	}
+	_, twice := n.many[name]
+	n.many[name] = struct{}{}
+	return !twice
 }
 
 // replay returns the journal's record of the next operation, or nil when the journal

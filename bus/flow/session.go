@@ -74,7 +74,7 @@ func (w *Worker) newSession(parent context.Context, l *leases) *session {
 	}
 	s.members = newMembers(l, s.id, w.options.partitions)
 	s.eng = &engine{
-		ctx: ctx, service: w.service, session: s.id, log: streamLog{w.conn}, flows: w.flows,
+		service: w.service, session: s.id, log: streamLog{w.conn}, flows: w.flows,
 		partitions: w.options.partitions, reading: make(chan struct{}, maxReads), telemetry: w.conn.Telemetry(), metrics: w.metrics,
 		alive: s.alive, answer: w.answer,
 	}
@@ -237,10 +237,10 @@ func (s *session) claim(p int) {
 		if err != nil {
 			return func() { s.claimed(p, nil, 0, err) }
 		}
-		part := newPartition(s.eng, s.w.conn.JetStream(), p)
+		part := newPartition(s.ctx, s.eng, s.w.conn.JetStream(), p)
 		part.poison, part.broken = s.w.bury, s.broken
 		if err := part.open(ctx); err != nil {
-			part.close(haltNow)
+			part.close()
 			return func() { s.claimed(p, nil, 0, errors.Join(err, s.leases.free(ctx, p, revision))) }
 		}
 		return func() { s.claimed(p, part, revision, nil) }
@@ -287,7 +287,7 @@ func (s *session) drop(p int) {
 	part := sl.part
 	s.logger("partition taken by another worker", p)
 	s.job(func() func() {
-		part.close(haltNow)
+		part.close()
 		return func() { s.released(p) }
 	})
 }
@@ -353,7 +353,7 @@ func (s *session) abandon() {
 	}
 	for p := range s.slots {
 		if part := s.slots[p].part; part != nil {
-			part.close(haltNow)
+			part.close()
 			s.w.leaving.Go(part.flows.Wait)
 			s.w.metrics.partitions.Dec()
 		}

@@ -1,0 +1,78 @@
+// Package flow runs durable processes: ordinary Go functions whose steps are
+// journaled on JetStream. When a process dies, another worker runs the function again
+// with the results that are in the journal and goes on at the first step without one.
+//
+// It is for business processes that cross services and must not stop half-way: sagas
+// with compensations, calls that are repeated until they succeed. It is not a job
+// queue and not for loops without end: every step costs a journal record.
+//
+//	checkout := flow.Define("checkout", 1, func(run *flow.Run, in Order) (Receipt, error) {
+//		flow.Compensate(run, "void", func(ctx context.Context) error { … })
+//		key := run.Key("charge")
+//		return flow.Step(run, "charge", func(ctx context.Context) (Receipt, error) {
+//			return rpc.Call(ctx, client, payments.Charge, charge(in), rpc.WithCommandID(key))
+//		})
+//	})
+//
+// # What it promises
+//
+//   - A start that was acknowledged runs to its end, whatever process dies: it ends
+//     completed, failed or cancelled, or it is stuck with a reason that a person can
+//     read and mend ([Client.Retry]).
+//   - A step whose result was used for an answer is never run again. A step may run
+//     more than once before that, always with the same key ([Run.Key]); with
+//     [WithAtMostOnce] it never does.
+//   - An id is started once. Starting it again finds the instance and its result.
+//   - A worker that lost its partition, or stood still and does not know it, changes
+//     nothing any more: its appends are refused, it answers nobody, it acknowledges
+//     nothing, and it begins no step.
+//   - Code that does something else than the journal says parks the flow and names
+//     both sides.
+//
+// It does not promise that a step's effect happens once; that is up to the far side,
+// which recognises the key.
+//
+// # The protocol
+//
+// Everything is in one stream, FLOW. Inputs (start, cancel, …) are messages on the
+// instance's inbox; starting is compare-and-append on an empty inbox. The inboxes of
+// a service are spread over partitions by a hash of name and id, and each partition
+// has one durable consumer. An input stays unacknowledged until what replaces it is
+// stored: it is what wakes the instance up after a crash, so nothing is scanned.
+//
+// The journal is one subject per instance, written by compare-and-append with the
+// sequence of the own last message. That is the fence: who does not know the last
+// message cannot extend it. Each message repeats all records (a page), so that one
+// read recovers an instance; from 8 KiB on a new page begins that names the sequences
+// of the full ones, so that a message stays small however long the flow.
+//
+// Appends are a group commit: one message per instance is on its way, what is recorded
+// meanwhile shares the next one, and the last step shares a message with the end. The
+// function runs ahead of the acknowledgements, because its steps carry keys; it waits
+// where repeating would not give the same (a clock reading, a failure, an observed
+// cancel, [WithDurable]), and nobody is answered and nothing acknowledged before the
+// end is stored. Order at the end: stored, answered, inputs acknowledged.
+//
+// A refused append is no proof that somebody else writes: a replicated stream refuses
+// while an earlier write is on its way. The leader's last message decides: it is ours,
+// or nothing came and the same bytes are sent again, or another writer has taken over.
+//
+// # Ownership
+//
+// Each worker rewrites a presence key every 400 ms and owns partitions by
+// compare-and-set on their keys; rendezvous hashing, capped at an equal share, says
+// which. A worker is dead when the others have not seen it for 1.5 s by their own
+// clocks, and it stops by itself when its last acknowledged beat is 1.5 s old, so that
+// it is silent before its partitions move. It is asked before each input and each
+// step. A new owner unpins the consumer, notes the end of the stream, resets the
+// consumer to what was never acknowledged, and reads the journal for every input that
+// a former owner may have seen.
+//
+// # Why it is so
+//
+// A lease and a pinned consumer together: the pin alone takes three seconds to fail
+// over and gives newcomers nothing; the lease alone lets the former owner's outstanding
+// requests swallow inputs. Records in one message and not one message each: an append
+// costs more than a few kilobytes. Answers over the client's inbox and not by watching
+// the journal: a third of the latency.
+package flow

@@ -1,0 +1,132 @@
+package flow
+
+import (
+	"github.com/ordermesh/ordermesh/bus/contract"
+)
+
+// offer hands over another input; false means that the instance has gone and the
+// input needs a new one.
+func (in *instance) offer(next *input) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.gone {
+		return false
+	}
+	for i, h := range in.held {
+		if h.sequence == next.sequence {
+			in.held[i] = next // delivered again: this delivery is the one to answer
+			return true
+		}
+	}
+	in.held = append(in.held, next)
+	if in.j != nil {
+		in.take(next)
+	}
+	return true
+}
+
+// take acts on an input of a running instance; in.mu is held.
+func (in *instance) take(next *input) {
+	switch next.kind {
+	case inputStart:
+		if next.sequence != in.j.origin.Start && inputHash(next.body) != in.j.origin.Hash {
+			in.refuse(next, ErrOtherInput)
+			return
+		}
+		in.subscribe(next)
+	case inputAttach:
+		in.subscribe(next)
+	case inputCancel:
+		if !in.want {
+			in.want, in.cancel = true, cancelReasonOf(next)
+			in.nudge()
+		}
+	case inputRetry: // it did its work when the stuck flow was loaded
+	}
+}
+
+func (in *instance) subscribe(next *input) {
+	if next.reply != "" {
+		in.j.answerTo(next.reply)
+	}
+}
+
+// refuse answers and acknowledges one held input; in.mu is held.
+func (in *instance) refuse(next *input, e *contract.Error) {
+	for i, h := range in.held {
+		if h == next {
+			in.held = append(in.held[:i], in.held[i+1:]...)
+			break
+		}
+	}
+	if next.reply != "" {
+		in.eng.answer(next.reply, encodeOutcome(ending{Status: Failed, Error: contract.EncodeError(e)}))
+	}
+	next.ack()
+}
+
+func cancelReasonOf(in *input) string {
+	var body cancelBody
+	if err := contract.UnmarshalLenient(in.body, &body); err != nil {
+		return ""
+	}
+	return body.Reason
+}
+
+type cancelBody struct {
+	Reason string `json:"reason"`
+}
+
+// nudge wakes the flow's goroutine from a pause.
+func (in *instance) nudge() {
+	select {
+	case in.wake <- struct{}{}:
+	default:
+	}
+}
+
+// leaveInputs makes the instance take no more inputs and returns those it held.
+func (in *instance) leaveInputs() []*input {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	held := in.held
+	in.gone, in.held = true, nil
+	return held
+}
+
+// markSeen notes the ids of all held inputs: none of them may wake the flow again.
+func (in *instance) markSeen() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, h := range in.held {
+		if h.inputID != "" {
+			in.j.take(h.inputID)
+		}
+	}
+}
+
+func (in *instance) cancelRequested() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.want
+}
+
+func (in *instance) cancelReason() string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.cancel
+}
+
+// setCancelReason restores the reason that the journal knows.
+func (in *instance) setCancelReason(reason string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.cancel = reason
+}
+
+func (in *instance) cancelError() *contract.Error {
+	if reason := in.cancelReason(); reason != "" {
+		return ErrCancelled.Sayf("the flow was cancelled: %s", reason)
+	}
+	return ErrCancelled
+}
