@@ -123,7 +123,7 @@ var damages = []struct {
 	{"a reservation is held without its stock", checkReservations, "0 held", func(w *world) { w.cut("evt.stock.TEA", "stock.held.v1") }, true},
 	{"a reservation stays open", checkReservations, "a closed reservation", func(w *world) { w.cut("evt.reservation.oos", "reservation.refused.v1") }, false},
 	{"a reservation of a cancelled order stays held", checkReservations, "the order is cancelled", func(w *world) { w.cut("evt.reservation.voi", "reservation.released.v1") }, false},
-	{"a released line is still held", checkReservations, "POT released", func(w *world) { w.cut("evt.stock.POT", "stock.hold_released.v1") }, false},
+	{"a released line is still held", checkReservations, "TEA released", func(w *world) { w.cut("evt.stock.TEA", "stock.hold_released.v1") }, false},
 	{"something is held after its release", checkReservations, "2 held", func(w *world) {
 		do(w, inventory.StockEvents, "TEA", inventory.StockEvent(inventory.StockHeld{OrderID: "voi", Quantity: 2}))
 	}, false},
@@ -138,6 +138,15 @@ var damages = []struct {
 		do(w, inventory.StockEvents, "TEA", inventory.StockEvent(inventory.StockHeld{OrderID: "xxx", Quantity: 2}))
 	}, false},
 	{"stock is sold to nobody", checkReservations, "an order for what was sold", func(w *world) { w.reserve("xxx"); w.sell("xxx") }, false},
+
+	{"a reservation is refused though there is enough", checkRefusals, "never less than 100", func(w *world) {
+		i := w.index("evt.stock.TEA", "stock.adjusted.v1")
+		seed := w.acts[i]
+		w.acts = slices.Insert(slices.Delete(w.acts, i, i+1), 0, seed)
+	}, true},
+	{"a reservation is refused for a SKU that it does not want", checkRefusals, "that is reserved", func(w *world) {
+		w.edit("evt.reservation.oos", "reservation.refused.v1", "TEA", "CUP")
+	}, true},
 
 	{"a sale is missing on the shelf", checkConserved, "less 1 in committed", func(w *world) { w.cut("evt.stock.POT", "stock.sold.v1") }, false},
 	{"a return is missing on the shelf", checkConserved, "on hand", func(w *world) { w.cut("evt.stock.POT", "stock.restocked.v1") }, false},

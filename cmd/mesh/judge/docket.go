@@ -16,6 +16,7 @@ const (
 	checkStock        = "stock"
 	checkHolds        = "holds"
 	checkReservations = "reservations"
+	checkRefusals     = "refusals"
 	checkConserved    = "conservation"
 	checkPayments     = "payments"
 	checkOrders       = "orders"
@@ -38,6 +39,7 @@ var promises = []Check{
 	{Name: checkStock, Promise: "0 ≤ reserved ≤ on hand after every event of a SKU"},
 	{Name: checkHolds, Promise: "an order holds of a SKU what it reserved, is sold what it holds, once, and returns what it was sold, once"},
 	{Name: checkReservations, Promise: "a closed reservation stays closed; at rest the stock agrees with it and none is open"},
+	{Name: checkRefusals, Promise: "a reservation is refused only if a SKU was short at some moment since it was opened"},
 	{Name: checkConserved, Promise: "at rest on hand + sold = initial + restocked, as the reservations have it"},
 	{Name: checkPayments, Promise: "captured ≤ authorized and refunded ≤ captured; a payment is settled once"},
 	{Name: checkOrders, Promise: "an order goes its way forward only, and its total is the sum of its lines and charges"},

@@ -21,6 +21,7 @@ type stock struct {
 	sku                                         string
 	last                                        uint64
 	onHand, reserved, adjusted, sold, restocked int64
+	available                                   []int64 // before the first event and after each
 }
 
 type holdKey struct{ sku, order string }
@@ -47,7 +48,8 @@ type reservation struct {
 	last   uint64
 	status inventory.Status
 	lines  []line.Line
-	held   bool // at some time
+	from   []int // where the stock of each line stood when it was opened; see opened
+	held   bool  // at some time
 }
 
 var (
@@ -73,7 +75,7 @@ func (p *inventoryPart) hear(m message) {
 func (p *inventoryPart) hearStock(v inventory.StockEvent, e event) {
 	s := p.stock[e.id]
 	if s == nil {
-		s = &stock{sku: e.id}
+		s = &stock{sku: e.id, available: []int64{0}}
 		p.stock[e.id] = s
 	}
 	s.last = e.sequence
@@ -98,6 +100,7 @@ func (p *inventoryPart) hearStock(v inventory.StockEvent, e event) {
 		s.restocked += v.Quantity
 		p.restocked(e, v)
 	}
+	s.available = append(s.available, s.onHand-s.reserved)
 	if s.reserved < 0 || s.reserved > s.onHand {
 		p.docket.find(checkStock, e.finding(stockInfo, "0 ≤ reserved ≤ on hand", fmt.Sprintf("%d reserved of %d on hand after %s", s.reserved, s.onHand, e.Type)))
 	}
@@ -178,6 +181,7 @@ func (p *inventoryPart) hearReservation(v inventory.ReservationEvent, e event) {
 	switch v := v.(type) {
 	case inventory.ReservationOpened:
 		r.lines = v.Lines
+		p.opened(r)
 		p.enter(r, e, inventory.Open)
 	case inventory.ReservationHeld:
 		p.enter(r, e, inventory.Held)
@@ -185,6 +189,7 @@ func (p *inventoryPart) hearReservation(v inventory.ReservationEvent, e event) {
 		p.allHeld(r, e)
 	case inventory.ReservationRefused:
 		p.enter(r, e, inventory.Refused)
+		p.refused(r, e, v)
 	case inventory.ReservationReleased:
 		p.enter(r, e, inventory.Released)
 	case inventory.ReservationCommitted:

@@ -197,16 +197,19 @@ func good(t testing.TB) *world {
 	w := &world{t: t}
 	do(w, catalog.Events, "TEA", catalog.Event(catalog.ProductPut{Name: "Tea", Price: teaPrice, Active: true}))
 	do(w, catalog.Events, "POT", catalog.Event(catalog.ProductPut{Name: "Pot", Price: potPrice, Active: true}))
-	for _, sku := range []string{"TEA", "POT"} {
-		do(w, inventory.StockEvents, sku, inventory.StockEvent(inventory.StockAdjusted{Delta: capacity, Reason: "seed"}))
-	}
+	w.seed("POT")
+	w.short("oos") // of TEA, which arrives only now
+	w.seed("TEA")
 	w.deliver("del")
 	w.refund("ref")
 	w.void("voi")
 	w.cancelEarly("ear")
 	w.decline("dec")
-	w.short("oos")
 	return w
+}
+
+func (w *world) seed(sku string) {
+	do(w, inventory.StockEvents, sku, inventory.StockEvent(inventory.StockAdjusted{Delta: capacity, Reason: "seed"}))
 }
 
 func (w *world) place(id string) {
