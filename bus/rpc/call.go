@@ -180,7 +180,6 @@ func errTimeRanOut(ctx context.Context, r *request) error {
 }
 
 type clientMetrics struct {
-	caller   string
 	seconds  *prometheus.HistogramVec
 	failures *prometheus.CounterVec
 	retries  *prometheus.CounterVec

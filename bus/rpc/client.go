@@ -120,7 +120,7 @@ func (c *Client) call(ctx context.Context, t *target, body []byte, opts []CallOp
 	if len(body) > contract.MaxRequestBytes {
 		return nil, contract.ErrInvalid.Sayf("the request has %d bytes; %s reads at most %d", len(body), t.name, contract.MaxRequestBytes)
 	}
-	r := c.requests.Get().(*request) //nolint:forcetypeassert // the pool holds nothing else
+	r := c.requests.Get().(*request) //nolint:forcetypeassert,errcheck // the pool holds nothing else
 	defer c.release(r)
 	r.target, r.timeout, r.repeatable = t, c.timeout, t.idempotent
 	r.msg.Subject, r.msg.Data = t.subject, body

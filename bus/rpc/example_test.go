@@ -41,12 +41,12 @@ func example(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	defer os.RemoveAll(dir)
 	nats, err := natsd.Start(natsd.Config{Port: -1, StoreDir: dir})
 	if err != nil {
 		return err
 	}
-	defer nats.Shutdown(ctx) //nolint:errcheck // the end of the example
+	defer nats.Shutdown(ctx)
 	conn, err := bus.Dial(ctx, bus.Config{URL: nats.URL(), Service: "maths"})
 	if err != nil {
 		return err

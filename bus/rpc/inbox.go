@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -105,10 +104,7 @@ func (i *inbox) expect(subject string) (*waiter, error) {
 	if !i.online.Load() {
 		return nil, ErrDisconnected
 	}
-	w, ok := i.pool.Get().(*waiter)
-	if !ok {
-		return nil, fmt.Errorf("rpc: the pool of waiters holds something else")
-	}
+	w := i.pool.Get().(*waiter) //nolint:forcetypeassert,errcheck // the pool holds nothing else
 	w.id, w.subject = i.next.Add(1), subject
 	s := &i.shards[w.id%inboxShards]
 	s.mu.Lock()

@@ -129,6 +129,7 @@ func TestBadHeaders(t *testing.T) {
 		"actor of 5000 bytes": {contract.HeaderActor, []string{"who=" + strings.Repeat("a", 5000)}, contract.Unauthenticated},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			wireError(t, ask(t, conn.NATS(), greet.Subject(), "{}", nats.Header{tc.key: tc.values}), tc.code)
 		})
 	}

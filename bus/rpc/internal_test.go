@@ -75,7 +75,7 @@ func TestCallContextIsAContext(t *testing.T) {
 		}
 		child, stop := context.WithCancel(c)
 		defer stop()
-		time.Sleep(time.Second + 1) // synctest's clock
+		time.Sleep(time.Second + 1) //nolint:forbidigo // synctest's clock
 		synctest.Wait()
 		if !errors.Is(c.Err(), context.DeadlineExceeded) || !errors.Is(child.Err(), context.DeadlineExceeded) || c.Value(key{}) != "v" {
 			t.Errorf("past the deadline: %v, child %v", c.Err(), child.Err())

@@ -26,9 +26,9 @@ func (p retryPolicy) pause(attempt int, asked time.Duration) time.Duration {
 	if shift := attempt - 1; shift < 20 && p.base<<shift < p.limit {
 		d = p.base << shift
 	}
-	jittered := d - rand.N(d/2+1) //nolint:gosec // no secret
+	jittered := d - rand.N(d/2+1)
 	if asked > 0 {
-		return asked + rand.N(d/2+1) //nolint:gosec // no secret
+		return asked + rand.N(d/2+1)
 	}
 	return jittered
 }

@@ -166,7 +166,7 @@ func parseTimeout(values []string) (time.Duration, error) {
 	if err != nil || len(values) > 1 {
 		return 0, errTimeout
 	}
-	return time.Duration(min(ms, uint64(maxWork/time.Millisecond))) * time.Millisecond, nil //nolint:gosec // bounded
+	return time.Duration(min(ms, uint64(maxWork/time.Millisecond))) * time.Millisecond, nil
 }
 
 // validCommand reports whether id can travel in a header unchanged.
@@ -174,7 +174,7 @@ func validCommand(id string) bool {
 	if len(id) == 0 || len(id) > maxCommand || id[0] == ' ' || id[len(id)-1] == ' ' {
 		return false
 	}
-	for i := 0; i < len(id); i++ {
+	for i := range len(id) {
 		if id[i] < ' ' || id[i] > '~' {
 			return false
 		}

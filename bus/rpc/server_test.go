@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -134,19 +135,17 @@ func TestErrorsCross(t *testing.T) {
 		"unavailable": {contract.ErrUnavailable, contract.ErrUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := contract.NewMethod[greetReq, greetResp]("errs", "m")
-			s, err := rpc.NewServer(conn, contract.Service{Name: "errs", Serves: []contract.MethodInfo{m.Info()}})
+			t.Parallel()
+			m := contract.NewMethod[greetReq, greetResp](strings.ReplaceAll(name, " ", "_"), "m")
+			s, err := rpc.NewServer(conn, contract.Service{Name: m.Info().Service, Serves: []contract.MethodInfo{m.Info()}})
 			if err != nil {
 				t.Fatal(err)
 			}
 			rpc.Handle(s, m, func(context.Context, greetReq) (greetResp, error) { return greetResp{}, tc.give })
-			stop := run(t, s)
+			run(t, s)
 			_, err = rpc.Call(t.Context(), rpc.NewClient(conn), m, greetReq{})
 			if !errors.Is(err, tc.want) {
 				t.Errorf("got %v, want %v", err, tc.want)
-			}
-			if err := stop(); err != nil {
-				t.Error(err)
 			}
 		})
 	}

@@ -46,7 +46,7 @@ func Escape(s string) string {
 }
 
 func needsEscape(s string) bool {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if s[i] < 0x20 || s[i] >= 0x7f || s[i] == '\\' {
 			return true
 		}

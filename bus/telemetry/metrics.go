@@ -50,8 +50,7 @@ func (t *Telemetry) Gauge(name, help string, labels ...string) *prometheus.Gauge
 // share a name and differ otherwise are a programming error and panic.
 func register[C prometheus.Collector](t *Telemetry, c C) C {
 	err := t.Registry.Register(c)
-	var already prometheus.AlreadyRegisteredError
-	if errors.As(err, &already) {
+	if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		if existing, ok := already.ExistingCollector.(C); ok {
 			return existing
 		}

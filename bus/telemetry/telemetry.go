@@ -93,12 +93,11 @@ func (t *Telemetry) trace(cfg Config) error {
 // traceResource describes the process; OTEL_RESOURCE_ATTRIBUTES and
 // OTEL_SERVICE_NAME win over the given name.
 func traceResource(service string) (*sdkresource.Resource, error) {
-	named := sdkresource.NewSchemaless(attribute.String("service.name", service))
-	env, err := sdkresource.New(context.Background(), sdkresource.WithFromEnv(), sdkresource.WithTelemetrySDK())
+	named, err := sdkresource.Merge(sdkresource.Default(), sdkresource.NewSchemaless(attribute.String("service.name", service)))
 	if err != nil {
 		return nil, err
 	}
-	return sdkresource.Merge(named, env)
+	return sdkresource.Merge(named, sdkresource.Environment())
 }
 
 // Nop returns telemetry that discards everything. It has a registry of its own, so

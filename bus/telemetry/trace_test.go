@@ -3,6 +3,7 @@ package telemetry_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -106,7 +107,7 @@ func TestMetricsAreSharedAndServed(t *testing.T) {
 		tel.Gauge("running", "Calls now.", "service").WithLabelValues("orders").Inc()
 	}
 	rec := httptest.NewRecorder()
-	tel.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	tel.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, line := range []string{
 		`mesh_call_seconds_count{service="orders"} 2`,
 		`mesh_calls_total{service="orders"} 2`,
