@@ -11,8 +11,7 @@ import (
 
 // fresh runs an instance that certainly has no journal: its start is the first
 // message of its inbox and nobody was given it before.
-func (in *instance) fresh(s spec) {
-	first := in.held[0]
+func (in *instance) fresh(first *input, s spec) {
 	in.attach(in.newJournal(first.origin()), s, first.body)
 	in.eng.metrics.of(in.name).started.Inc()
 	in.run()

@@ -227,7 +227,7 @@ func (p *partition) dispatch(next *input) {
 	life := in.load
 	if next.kind == inputStart && next.first && next.delivered == 1 && next.sequence > p.floor {
 		if s, ok := p.eng.flows.find(next.name, next.version); ok {
-			life = func() { in.fresh(s) }
+			life = func() { in.fresh(next, s) }
 		}
 	}
 	p.running[name] = in
