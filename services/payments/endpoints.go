@@ -1,0 +1,189 @@
+package payments
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/failpoint"
+	"github.com/ordermesh/ordermesh/contracts/money"
+	"github.com/ordermesh/ordermesh/contracts/payments"
+	"github.com/ordermesh/ordermesh/contracts/sandbox"
+	"github.com/ordermesh/ordermesh/services/payments/domain"
+)
+
+// Command ids: each operation happens once per order.
+const (
+	commandAuthorize = "payments.authorize"
+	commandCapture   = "payments.capture"
+	commandVoid      = "payments.void"
+	commandRefund    = "payments.refund"
+)
+
+func (d *desk) authorize(ctx context.Context, r payments.AuthorizePayment) (payments.Payment, error) {
+	p, version, err := d.payments.Get(ctx, r.OrderID)
+	if err != nil {
+		return payments.Payment{}, err
+	}
+	ask, err := p.MayAuthorize(r.Amount)
+	if err != nil || !ask {
+		return viewOf(r.OrderID, p, version), err
+	}
+	token, err := d.keys.open(r.Reference, r.OrderID)
+	if err != nil {
+		return payments.Payment{}, err
+	}
+	key := chargeKey(r.OrderID)
+	charge, err := d.ask(ctx, key, func(ctx context.Context) (sandbox.Charge, error) {
+		return d.provider.Authorize(ctx, sandbox.AuthorizeCharge{Key: key, OrderID: r.OrderID, Amount: r.Amount, Token: token})
+	}, sandbox.ChargeAuthorized, sandbox.ChargeDeclined, sandbox.ChargeVoided, sandbox.ChargeCaptured, sandbox.ChargeRefunded)
+	switch {
+	case errors.Is(err, sandbox.ErrChargeKey):
+		return payments.Payment{}, payments.ErrDiffers
+	case err != nil:
+		return payments.Payment{}, foreign(err)
+	}
+	failpoint.Hit("payments.charged")
+	return d.noteCharge(ctx, r, key, charge)
+}
+
+// noteCharge writes down what the provider said.
+func (d *desk) noteCharge(ctx context.Context, r payments.AuthorizePayment, key string, charge sandbox.Charge) (payments.Payment, error) {
+	switch charge.Status {
+	case sandbox.ChargeDeclined:
+		return d.note(ctx, r.OrderID, commandAuthorize, domain.Decline{PaymentID: charge.ChargeID, Reason: charge.Reason})
+	case sandbox.ChargeVoided: // a void was here first
+		return payments.Payment{}, payments.ErrVoided
+	case sandbox.ChargeAuthorized, sandbox.ChargeCaptured, sandbox.ChargeRefunded:
+	}
+	if charge.Amount != r.Amount { // the provider's answers are not to be trusted blindly
+		return payments.Payment{}, payments.ErrDiffers
+	}
+	p, err := d.note(ctx, r.OrderID, commandAuthorize, domain.Authorize{PaymentID: charge.ChargeID, Amount: charge.Amount})
+	failpoint.Hit("payments.authorized")
+	if errors.Is(err, payments.ErrVoided) { // too late: nothing may stay reserved
+		if _, void := d.bounded(ctx, func(ctx context.Context) (sandbox.Charge, error) { return d.provider.Void(ctx, key) }); void != nil {
+			return payments.Payment{}, foreign(void)
+		}
+	}
+	return p, err
+}
+
+func (d *desk) capture(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
+	p, version, err := d.payments.Get(ctx, r.OrderID)
+	if err != nil {
+		return payments.Payment{}, err
+	}
+	ask, err := p.MayCapture()
+	if err != nil || !ask {
+		return viewOf(r.OrderID, p, version), err
+	}
+	_, err = d.ask(ctx, chargeKey(r.OrderID), func(ctx context.Context) (sandbox.Charge, error) {
+		return d.provider.Capture(ctx, p.ID)
+	}, sandbox.ChargeCaptured, sandbox.ChargeRefunded)
+	switch {
+	case errors.Is(err, sandbox.ErrNotCapture):
+		return payments.Payment{}, payments.ErrVoided
+	case err != nil:
+		return payments.Payment{}, foreign(err)
+	}
+	failpoint.Hit("payments.taken")
+	done, err := d.note(ctx, r.OrderID, commandCapture, domain.Capture{})
+	failpoint.Hit("payments.captured")
+	return done, err
+}
+
+// void asks the provider first, also when there is no payment yet: from then on no
+// charge under the order's key can reserve anything.
+func (d *desk) void(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
+	p, version, err := d.payments.Get(ctx, r.OrderID)
+	if err != nil {
+		return payments.Payment{}, err
+	}
+	ask, err := p.MayVoid()
+	if err != nil || !ask {
+		return viewOf(r.OrderID, p, version), err
+	}
+	key := chargeKey(r.OrderID)
+	_, err = d.ask(ctx, key, func(ctx context.Context) (sandbox.Charge, error) {
+		return d.provider.Void(ctx, key)
+	}, sandbox.ChargeVoided, sandbox.ChargeDeclined)
+	switch {
+	case errors.Is(err, sandbox.ErrNotVoid):
+		return d.catchUp(ctx, r.OrderID)
+	case err != nil:
+		return payments.Payment{}, foreign(err)
+	}
+	failpoint.Hit("payments.released")
+	done, err := d.note(ctx, r.OrderID, commandVoid, domain.Void{})
+	failpoint.Hit("payments.voided")
+	return done, err
+}
+
+// catchUp writes down a capture that the provider has made and this service has not
+// noted yet; the void comes too late.
+func (d *desk) catchUp(ctx context.Context, orderID string) (payments.Payment, error) {
+	if _, err := d.note(ctx, orderID, commandCapture, domain.Capture{}); err != nil {
+		return payments.Payment{}, err
+	}
+	return payments.Payment{}, payments.ErrCaptured
+}
+
+func (d *desk) refund(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
+	p, version, err := d.payments.Get(ctx, r.OrderID)
+	if err != nil {
+		return payments.Payment{}, err
+	}
+	ask, err := p.MayRefund()
+	if err != nil || !ask {
+		return viewOf(r.OrderID, p, version), err
+	}
+	_, err = d.ask(ctx, chargeKey(r.OrderID), func(ctx context.Context) (sandbox.Charge, error) {
+		return d.provider.Refund(ctx, p.ID)
+	}, sandbox.ChargeRefunded)
+	if err != nil {
+		return payments.Payment{}, foreign(err)
+	}
+	failpoint.Hit("payments.returned")
+	done, err := d.note(ctx, r.OrderID, commandRefund, domain.Refund{Minor: p.Left()})
+	failpoint.Hit("payments.refunded")
+	return done, err
+}
+
+func (d *desk) get(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
+	p, version, err := d.payments.Get(ctx, r.OrderID)
+	if err == nil && version == 0 {
+		err = payments.ErrUnknown
+	}
+	return viewOf(r.OrderID, p, version), err
+}
+
+func (d *desk) note(ctx context.Context, orderID, commandID string, c domain.Command) (payments.Payment, error) {
+	p, version, err := d.payments.Do(ctx, orderID, commandID, c)
+	if err != nil {
+		return payments.Payment{}, err
+	}
+	return viewOf(orderID, p, version), nil
+}
+
+// foreign is an error of the provider as this service answers it: a refusal that is not
+// understood must not look like one of the payment's own.
+func foreign(err error) error {
+	if contract.IsRefusal(err) {
+		return contract.ErrUnavailable.Sayf("the payment provider refuses: %v", err)
+	}
+	return err
+}
+
+func viewOf(orderID string, p domain.Payment, version uint64) payments.Payment {
+	v := payments.Payment{
+		OrderID: orderID, PaymentID: p.ID, Status: p.Status, Amount: p.Amount, Reason: p.Reason, Version: version,
+	}
+	if p.Captured != 0 {
+		v.Captured = money.New(p.Captured, p.Amount.Currency)
+	}
+	if p.Refunded != 0 {
+		v.Refunded = money.New(p.Refunded, p.Amount.Currency)
+	}
+	return v
+}

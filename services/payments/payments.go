@@ -1,0 +1,101 @@
+// Package payments is the payments service: one payment per order at a payment
+// provider.
+//
+// It promises that an order is charged at most once, whatever is repeated and whatever
+// process dies: the key under which the provider charges follows from the order and is
+// never made anew, and after a time-out the provider is asked what became of the key
+// before anything else is done. A void is made at the provider first, which makes a
+// later charge impossible there; so an authorization that comes too late leaves no
+// money reserved.
+//
+// Tokens reach it sealed (contracts/sealed); it opens them for the provider and stores
+// none.
+package payments
+
+import (
+	"context"
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/eventstore"
+	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/contracts/payments"
+	"github.com/ordermesh/ordermesh/services/payments/domain"
+)
+
+// defaultPatience is how long the provider may take for an answer.
+const defaultPatience = 2 * time.Second
+
+// Config of the service. The zero value works.
+type Config struct {
+	Provider Provider      // nil is the sandbox's provider, over the wire
+	Patience time.Duration // how long the provider may take before it is queried; 0 is two seconds
+	Cache    int           // payments kept in memory; 0 for the event store's default
+}
+
+// Service answers the methods of payments.
+type Service struct {
+	server *rpc.Server
+	keys   *keyring
+}
+
+// New builds the service on a connection and starts nothing.
+func New(conn *bus.Conn, cfg Config) (*Service, error) {
+	server, err := rpc.NewServer(conn, payments.Descriptor)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Provider == nil {
+		cfg.Provider = newSandboxProvider(conn)
+	}
+	keys := newKeyring(conn)
+	d := newDesk(eventstore.NewJetStreamLog(conn, payments.Events.Info().Stream), keys, cfg)
+	rpc.Handle(server, payments.Authorize, d.authorize)
+	rpc.Handle(server, payments.Capture, d.capture)
+	rpc.Handle(server, payments.Void, d.void)
+	rpc.Handle(server, payments.Refund, d.refund)
+	rpc.Handle(server, payments.Get, d.get)
+	rpc.Handle(server, payments.Key, keys.public)
+	return &Service{server: server, keys: keys}, nil
+}
+
+// Run loads or makes the sealing key and serves until ctx ends, then drains.
+func (s *Service) Run(ctx context.Context) error {
+	if err := s.keys.load(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	return s.server.Run(ctx)
+}
+
+// Ready is closed once the service answers.
+func (s *Service) Ready() <-chan struct{} { return s.server.Ready() }
+
+// desk is the service without its wire.
+type desk struct {
+	payments *eventstore.Entity[domain.Payment, domain.Command, payments.Event]
+	provider Provider
+	keys     opener
+	patience time.Duration
+}
+
+// opener turns a payment reference back into the token.
+type opener interface {
+	open(reference, orderID string) (string, error)
+}
+
+func newDesk(log eventstore.Log, keys opener, cfg Config) *desk {
+	opts := []eventstore.Option{eventstore.WithSchema(domain.Schema)}
+	if cfg.Cache > 0 {
+		opts = append(opts, eventstore.WithCache(cfg.Cache))
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = defaultPatience
+	}
+	return &desk{
+		payments: eventstore.NewEntity(log, payments.Events, domain.Decide, domain.Evolve, opts...),
+		provider: cfg.Provider, keys: keys, patience: cfg.Patience,
+	}
+}

@@ -1,0 +1,446 @@
+package payments
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/bustest"
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/contracts/money"
+	"github.com/ordermesh/ordermesh/contracts/payments"
+	wire "github.com/ordermesh/ordermesh/contracts/sandbox"
+	"github.com/ordermesh/ordermesh/contracts/sealed"
+	"github.com/ordermesh/ordermesh/services/sandbox"
+)
+
+func TestMain(m *testing.M) { bustest.Main(m) }
+
+var amount = money.New(2598, "EUR")
+
+type serving interface {
+	Run(ctx context.Context) error
+	Ready() <-chan struct{}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func run(t testing.TB, s serving) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	stop = func() {
+		cancel()
+		wg.Wait()
+	}
+	t.Cleanup(stop)
+	<-s.Ready()
+	return stop
+}
+
+// world is a payments service at a provider, each behind its own connection.
+type world struct {
+	t      *testing.T
+	broker *bustest.Broker
+	conn   *bus.Conn
+	client *rpc.Client
+	sealer *sealed.Sealer
+	stop   func()
+}
+
+// newWorld starts everything; hook may put something between the service and the
+// provider.
+func newWorld(t *testing.T, b *bustest.Broker, hook func(Provider) Provider) *world {
+	t.Helper()
+	p, err := sandbox.NewProvider(b.Dial(t, bustest.WithService("provider")), sandbox.ProviderConfig{})
+	check(t, err)
+	run(t, p)
+	conn := b.Dial(t)
+	w := &world{t: t, broker: b, conn: conn, client: rpc.NewClient(conn, rpc.WithRetry(1, 1, 1))}
+	w.stop = w.serve(hook)
+	w.sealer, err = sealed.NewSealer(w.key())
+	check(t, err)
+	return w
+}
+
+// serve starts one process of the service.
+func (w *world) serve(hook func(Provider) Provider) (stop func()) {
+	w.t.Helper()
+	conn := w.broker.Dial(w.t, bustest.WithService("payments"))
+	var provider Provider = sandboxProvider{rpc.NewClient(conn, rpc.WithRetry(1, 1, 1))}
+	if hook != nil {
+		provider = hook(provider)
+	}
+	s, err := New(conn, Config{Provider: provider, Patience: 300 * time.Millisecond})
+	check(w.t, err)
+	return run(w.t, s)
+}
+
+func (w *world) key() sealed.PublicKey {
+	w.t.Helper()
+	k, err := rpc.Call(w.t.Context(), w.client, payments.Key, payments.GetKey{})
+	check(w.t, err)
+	return sealed.PublicKey{ID: k.KeyID, Key: k.Key}
+}
+
+func (w *world) authorize(order, token string) (payments.Payment, error) {
+	return rpc.Call(w.t.Context(), w.client, payments.Authorize, payments.AuthorizePayment{
+		OrderID: order, Amount: amount, Reference: w.sealer.Seal(token, order),
+	})
+}
+
+// do calls one of the methods that take an order's id.
+func (w *world) do(m contract.Method[payments.PaymentRef, payments.Payment], order string) (payments.Payment, error) {
+	return rpc.Call(w.t.Context(), w.client, m, payments.PaymentRef{OrderID: order})
+}
+
+// charge is what the provider says about an order.
+func (w *world) charge(order string) wire.ChargeStatus {
+	w.t.Helper()
+	c, err := rpc.Call(w.t.Context(), w.client, wire.QueryCharge, wire.ChargeKey{Key: chargeKey(order)})
+	if errors.Is(err, wire.ErrNoCharge) {
+		return ""
+	}
+	check(w.t, err)
+	return c.Status
+}
+
+// charges counts the charge records in the provider's book.
+func (w *world) charges() int {
+	w.t.Helper()
+	kv, err := w.conn.JetStream().KeyValue(w.t.Context(), wire.ProviderBook)
+	check(w.t, err)
+	keys, err := kv.ListKeysFiltered(w.t.Context(), wire.ChargeKeyIn("*"))
+	check(w.t, err)
+	n := 0
+	for range keys.Keys() {
+		n++
+	}
+	return n
+}
+
+func server(t *testing.T) *bustest.Broker {
+	t.Helper()
+	return bustest.Server(t, bustest.WithServices(wire.Provider, payments.Descriptor))
+}
+
+func TestAPaymentGoesItsWay(t *testing.T) {
+	t.Parallel()
+	bustest.Each(t, func(t *testing.T, b *bustest.Broker) {
+		w := newWorld(t, b, nil)
+		want := payments.Payment{OrderID: "o", PaymentID: "ch_" + chargeKey("o"), Status: payments.Authorized, Amount: amount, Version: 1}
+		say := func(p payments.Payment, err error) {
+			t.Helper()
+			check(t, err)
+			if diff := cmp.Diff(want, p); diff != "" {
+				t.Error(diff)
+			}
+		}
+		if _, err := w.do(payments.Get, "o"); !errors.Is(err, payments.ErrUnknown) {
+			t.Errorf("get: %v", err)
+		}
+		if _, err := w.do(payments.Capture, "o"); !errors.Is(err, payments.ErrUnknown) {
+			t.Errorf("capture of nothing: %v", err)
+		}
+		say(w.authorize("o", wire.TokenOK))
+		say(w.authorize("o", wire.TokenOK))
+		if _, err := w.do(payments.Refund, "o"); !errors.Is(err, payments.ErrNotCaptured) {
+			t.Errorf("refund: %v", err)
+		}
+		want.Status, want.Captured, want.Version = payments.Captured, amount, 2
+		say(w.do(payments.Capture, "o"))
+		say(w.do(payments.Capture, "o"))
+		if _, err := w.do(payments.Void, "o"); !errors.Is(err, payments.ErrCaptured) {
+			t.Errorf("void: %v", err)
+		}
+		want.Status, want.Refunded, want.Version = payments.Refunded, amount, 3
+		say(w.do(payments.Refund, "o"))
+		say(w.do(payments.Refund, "o"))
+		say(w.authorize("o", wire.TokenOK))
+		say(w.do(payments.Get, "o"))
+		if c := w.charge("o"); c != wire.ChargeRefunded {
+			t.Errorf("the provider says %s", c)
+		}
+	}, bustest.WithServices(wire.Provider, payments.Descriptor))
+}
+
+func TestFiftyAuthorizationsChargeOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, server(t), nil)
+	w.serve(nil) // a second process
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if p, err := w.authorize("o", wire.TokenOK); err != nil || p.Status != payments.Authorized || p.Version != 1 {
+				t.Errorf("%+v, %v", p, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := w.charges(); n != 1 {
+		t.Errorf("%d charges", n)
+	}
+}
+
+func TestTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, server(t), nil)
+	for range 2 {
+		if p, err := w.authorize("declined", wire.TokenDeclined); err != nil || p.Status != payments.Declined || p.Reason != "card_declined" || p.Version != 1 {
+			t.Errorf("declined: %+v, %v", p, err)
+		}
+	}
+	if _, err := w.do(payments.Capture, "declined"); !errors.Is(err, payments.ErrDeclined) {
+		t.Errorf("capture: %v", err)
+	}
+	if p, err := w.do(payments.Void, "declined"); err != nil || p.Status != payments.Declined {
+		t.Errorf("void: %+v, %v", p, err)
+	}
+	for try := range 3 {
+		p, err := w.authorize("flaky", wire.TokenFlaky)
+		if try < 2 && !errors.Is(err, contract.ErrUnavailable) || try == 2 && (err != nil || p.Status != payments.Authorized) {
+			t.Errorf("flaky, try %d: %+v, %v", try, p, err)
+		}
+	}
+	if p, err := w.authorize("timeout", wire.TokenTimeout); err != nil || p.Status != payments.Authorized {
+		t.Errorf("timeout: %+v, %v", p, err)
+	}
+	if n := w.charges(); n != 3 {
+		t.Errorf("%d charges for three orders", n)
+	}
+}
+
+func TestAVoidLeavesNothingReserved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, server(t), nil)
+	for _, order := range []string{"before", "after"} {
+		if order == "after" {
+			_, err := w.authorize(order, wire.TokenOK)
+			check(t, err)
+		}
+		for range 2 {
+			if p, err := w.do(payments.Void, order); err != nil || p.Status != payments.Voided {
+				t.Errorf("void %s: %+v, %v", order, p, err)
+			}
+		}
+		if _, err := w.authorize(order, wire.TokenOK); !errors.Is(err, payments.ErrVoided) {
+			t.Errorf("authorize %s: %v", order, err)
+		}
+		if _, err := w.do(payments.Capture, order); !errors.Is(err, payments.ErrVoided) {
+			t.Errorf("capture %s: %v", order, err)
+		}
+	}
+	if c := w.charge("before"); c != "" {
+		t.Errorf("a void order was charged: %s", c)
+	}
+	if c := w.charge("after"); c != wire.ChargeVoided {
+		t.Errorf("the provider says %s", c)
+	}
+}
+
+// between calls something when the provider has answered and nobody knows yet.
+type between struct {
+	Provider
+	after func(operation string) error
+}
+
+func (b between) then(operation string, c wire.Charge, err error) (wire.Charge, error) {
+	if err != nil {
+		return c, err
+	}
+	return c, b.after(operation)
+}
+
+func (b between) Authorize(ctx context.Context, r wire.AuthorizeCharge) (wire.Charge, error) {
+	c, err := b.Provider.Authorize(ctx, r)
+	return b.then("authorize", c, err)
+}
+
+func (b between) Capture(ctx context.Context, id string) (wire.Charge, error) {
+	c, err := b.Provider.Capture(ctx, id)
+	return b.then("capture", c, err)
+}
+
+func (b between) Void(ctx context.Context, key string) (wire.Charge, error) {
+	c, err := b.Provider.Void(ctx, key)
+	return b.then("void", c, err)
+}
+
+func (b between) Refund(ctx context.Context, id string) (wire.Charge, error) {
+	c, err := b.Provider.Refund(ctx, id)
+	return b.then("refund", c, err)
+}
+
+// crashing breaks each operation off once, after the provider has done it.
+func crashing(operations ...string) func(Provider) Provider {
+	var mu sync.Mutex
+	left := map[string]bool{}
+	for _, o := range operations {
+		left[o] = true
+	}
+	return func(p Provider) Provider {
+		return between{p, func(operation string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if left[operation] {
+				left[operation] = false
+				panic("crash between the provider and the append")
+			}
+			return nil
+		}}
+	}
+}
+
+func TestACrashAfterTheProviderIsRepaired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, server(t), crashing("authorize", "capture", "refund"))
+	twice := func(doing string, call func() (payments.Payment, error), want payments.Status, at wire.ChargeStatus) {
+		t.Helper()
+		if _, err := call(); !errors.Is(err, contract.ErrInternal) {
+			t.Errorf("%s that crashes: %v", doing, err)
+		}
+		if c := w.charge("o"); c != at {
+			t.Errorf("%s: the provider says %s", doing, c)
+		}
+		if p, err := call(); err != nil || p.Status != want {
+			t.Errorf("%s again: %+v, %v", doing, p, err)
+		}
+		if c := w.charge("o"); c != at || w.charges() != 1 {
+			t.Errorf("%s again: the provider says %s, %d charges", doing, c, w.charges())
+		}
+	}
+	twice("authorize", func() (payments.Payment, error) { return w.authorize("o", wire.TokenOK) }, payments.Authorized, wire.ChargeAuthorized)
+	twice("capture", func() (payments.Payment, error) { return w.do(payments.Capture, "o") }, payments.Captured, wire.ChargeCaptured)
+	twice("refund", func() (payments.Payment, error) { return w.do(payments.Refund, "o") }, payments.Refunded, wire.ChargeRefunded)
+}
+
+func TestACrashIsFollowedByAChangeOfMind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, server(t), crashing("authorize", "capture", "void"))
+	fails := func(_ payments.Payment, err error) {
+		t.Helper()
+		if !errors.Is(err, contract.ErrInternal) {
+			t.Fatalf("no crash: %v", err)
+		}
+	}
+	// Charged, not noted, then void: which crashes as well.
+	fails(w.authorize("a", wire.TokenOK))
+	fails(w.do(payments.Void, "a"))
+	if _, err := w.authorize("a", wire.TokenOK); !errors.Is(err, payments.ErrVoided) {
+		t.Errorf("authorize after a void that was not noted: %v", err)
+	}
+	if p, err := w.do(payments.Void, "a"); err != nil || p.Status != payments.Voided || w.charge("a") != wire.ChargeVoided {
+		t.Errorf("void: %+v, %v; the provider says %s", p, err, w.charge("a"))
+	}
+	// Captured, not noted, then void, which must become a refund.
+	_, err := w.authorize("b", wire.TokenOK)
+	check(t, err)
+	fails(w.do(payments.Capture, "b"))
+	if _, err := w.do(payments.Void, "b"); !errors.Is(err, payments.ErrCaptured) {
+		t.Errorf("void after a capture that was not noted: %v", err)
+	}
+	if p, err := w.do(payments.Refund, "b"); err != nil || p.Status != payments.Refunded || w.charge("b") != wire.ChargeRefunded {
+		t.Errorf("refund: %+v, %v; the provider says %s", p, err, w.charge("b"))
+	}
+}
+
+func TestAnAuthorizationThatComesTooLateIsVoided(t *testing.T) {
+	t.Parallel()
+	var w *world
+	w = newWorld(t, server(t), func(p Provider) Provider {
+		return between{p, func(operation string) error {
+			if operation == "authorize" { // the money is reserved, and now somebody voids
+				if v, err := w.do(payments.Void, "o"); err != nil || v.Status != payments.Voided {
+					t.Errorf("void: %+v, %v", v, err)
+				}
+			}
+			return nil
+		}}
+	})
+	if _, err := w.authorize("o", wire.TokenOK); !errors.Is(err, payments.ErrVoided) {
+		t.Errorf("authorize: %v", err)
+	}
+	if c := w.charge("o"); c != wire.ChargeVoided {
+		t.Errorf("the provider says %s", c)
+	}
+}
+
+func TestVoidAndCaptureRace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, server(t), nil)
+	for i := range 20 {
+		order := fmt.Sprint("o", i)
+		_, err := w.authorize(order, wire.TokenOK)
+		check(t, err)
+		var wg sync.WaitGroup
+		var captured, voided error
+		wg.Go(func() { _, captured = w.do(payments.Capture, order) })
+		wg.Go(func() { _, voided = w.do(payments.Void, order) })
+		wg.Wait()
+		p, err := w.do(payments.Get, order)
+		check(t, err)
+		switch w.charge(order) {
+		case wire.ChargeCaptured:
+			if captured != nil || !errors.Is(voided, payments.ErrCaptured) || p.Status != payments.Captured {
+				t.Errorf("captured: %v, %v, %s", captured, voided, p.Status)
+			}
+		case wire.ChargeVoided:
+			if voided != nil || !errors.Is(captured, payments.ErrVoided) || p.Status != payments.Voided {
+				t.Errorf("voided: %v, %v, %s", captured, voided, p.Status)
+			}
+		default:
+			t.Errorf("the provider says %s", w.charge(order))
+		}
+	}
+}
+
+func TestWhatDoesNotFitIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, server(t), nil)
+	request := payments.AuthorizePayment{OrderID: "o", Amount: amount, Reference: w.sealer.Seal(wire.TokenOK, "another")}
+	if _, err := rpc.Call(t.Context(), w.client, payments.Authorize, request); !errors.Is(err, payments.ErrReference) {
+		t.Errorf("the reference of another order: %v", err)
+	}
+	if n := w.charges(); n != 0 {
+		t.Errorf("%d charges", n)
+	}
+	_, err := w.authorize("o", wire.TokenOK)
+	check(t, err)
+	request = payments.AuthorizePayment{OrderID: "o", Amount: money.New(1, "EUR"), Reference: w.sealer.Seal(wire.TokenOK, "o")}
+	if _, err := rpc.Call(t.Context(), w.client, payments.Authorize, request); !errors.Is(err, payments.ErrDiffers) {
+		t.Errorf("another amount: %v", err)
+	}
+}
+
+func TestTheSealingKeyIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, server(t), nil)
+	first := w.key()
+	stop := w.serve(nil)
+	w.stop()
+	if second := w.key(); second != first {
+		t.Errorf("another process has another key: %+v, %+v", first, second)
+	}
+	stop()
+	w.serve(nil)
+	if third := w.key(); third != first {
+		t.Errorf("a restart makes another key: %+v, %+v", first, third)
+	}
+}

@@ -1,0 +1,116 @@
+package payments
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nuid"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/failpoint"
+	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/contracts/sandbox"
+)
+
+// Provider is a payment provider. Its errors are those of contracts/sandbox; a time-out
+// leaves open whether it has done what it was asked for.
+type Provider interface {
+	// Authorize reserves money under a key, once per key, or declines.
+	Authorize(ctx context.Context, r sandbox.AuthorizeCharge) (sandbox.Charge, error)
+	// Capture takes the money of a charge.
+	Capture(ctx context.Context, chargeID string) (sandbox.Charge, error)
+	// Void gives back what is reserved under a key and makes a later charge impossible.
+	Void(ctx context.Context, key string) (sandbox.Charge, error)
+	// Refund gives captured money back.
+	Refund(ctx context.Context, chargeID string) (sandbox.Charge, error)
+	// Query says what became of a key; sandbox.ErrNoCharge if nothing did.
+	Query(ctx context.Context, key string) (sandbox.Charge, error)
+}
+
+// sandboxProvider reaches the sandbox over the wire.
+type sandboxProvider struct{ client *rpc.Client }
+
+func newSandboxProvider(conn *bus.Conn) sandboxProvider {
+	return sandboxProvider{rpc.NewClient(conn)}
+}
+
+// Authorize implements Provider.
+func (p sandboxProvider) Authorize(ctx context.Context, r sandbox.AuthorizeCharge) (sandbox.Charge, error) {
+	return rpc.Call(ctx, p.client, sandbox.Authorize, r)
+}
+
+// Capture implements Provider.
+func (p sandboxProvider) Capture(ctx context.Context, chargeID string) (sandbox.Charge, error) {
+	return rpc.Call(ctx, p.client, sandbox.Capture, sandbox.ChargeRef{ChargeID: chargeID})
+}
+
+// Void implements Provider.
+func (p sandboxProvider) Void(ctx context.Context, key string) (sandbox.Charge, error) {
+	return rpc.Call(ctx, p.client, sandbox.Void, sandbox.ChargeKey{Key: key})
+}
+
+// Refund implements Provider.
+func (p sandboxProvider) Refund(ctx context.Context, chargeID string) (sandbox.Charge, error) {
+	return rpc.Call(ctx, p.client, sandbox.Refund, sandbox.ChargeRef{ChargeID: chargeID})
+}
+
+// Query implements Provider.
+func (p sandboxProvider) Query(ctx context.Context, key string) (sandbox.Charge, error) {
+	return rpc.Call(ctx, p.client, sandbox.QueryCharge, sandbox.ChargeKey{Key: key})
+}
+
+// chargeKey is the key under which an order is charged: always the same for an order,
+// so that no repetition, here or after a crash, can charge twice.
+func chargeKey(orderID string) string {
+	if failpoint.RandomProviderKey {
+		return nuid.Next()
+	}
+	sum := sha256.Sum256([]byte("ordermesh authorize " + orderID))
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))[:26]
+}
+
+// ask bounds a call to the provider; when it times out, the provider is asked what
+// became of the key. settled says which states show that it was done. Without such a
+// state the outcome is unavailable: the caller repeats all of it under the same key.
+func (d *desk) ask(ctx context.Context, key string, call func(context.Context) (sandbox.Charge, error), settled ...sandbox.ChargeStatus) (sandbox.Charge, error) {
+	charge, err := d.bounded(ctx, call)
+	if !timedOut(err) {
+		return charge, err
+	}
+	failpoint.Hit("payments.timed_out")
+	charge, err = d.bounded(ctx, func(ctx context.Context) (sandbox.Charge, error) { return d.provider.Query(ctx, key) })
+	switch {
+	case errors.Is(err, sandbox.ErrNoCharge):
+		return sandbox.Charge{}, errSilent
+	case err != nil:
+		return sandbox.Charge{}, err
+	}
+	for _, s := range settled {
+		if charge.Status == s {
+			return charge, nil
+		}
+	}
+	return sandbox.Charge{}, errSilent
+}
+
+var errSilent = contract.ErrUnavailable.Sayf("the payment provider does not answer; try again")
+
+// bounded leaves half of the remaining time for a query, should this call time out.
+func (d *desk) bounded(ctx context.Context, call func(context.Context) (sandbox.Charge, error)) (sandbox.Charge, error) {
+	patience := d.patience
+	if deadline, ok := ctx.Deadline(); ok {
+		patience = min(patience, time.Until(deadline)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return call(ctx)
+}
+
+func timedOut(err error) bool {
+	return errors.Is(err, contract.ErrDeadline) || errors.Is(err, context.DeadlineExceeded)
+}
