@@ -52,7 +52,7 @@ func newEndpoint(info contract.MethodInfo, invoke invocation, m serverMetrics) *
 const (
 	// shortHandler is what a handler takes that waits for nobody: decode, look into
 	// memory, encode. Longer ones are worth a goroutine of their own.
-	shortHandler = 15 * time.Microsecond
+	shortHandler = 40 * time.Microsecond
 	// trust bounds the count of short handlers; a method is short above half of it.
 	trust = 32
 	// distrust is what a long handler takes off: more than one in five, and the

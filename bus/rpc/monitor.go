@@ -33,7 +33,7 @@ func (s *Server) monitorSubjects() ([]string, error) {
 // monitor answers $SRV requests until the channel is closed.
 func (s *Server) monitor(requests <-chan *nats.Msg) {
 	for msg := range requests {
-		body, err := json.Marshal(s.describe(msg.Subject)) //nolint:forbidigo // micro's types are made for encoding/json
+		body, err := json.Marshal(s.describe(msg.Subject)) // micro's types are made for encoding/json
 		if err == nil && msg.Reply != "" && replyable(msg.Reply) {
 			err = s.conn.NATS().Publish(msg.Reply, body)
 		}

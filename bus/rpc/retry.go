@@ -26,11 +26,11 @@ func (p retryPolicy) pause(attempt int, asked time.Duration) time.Duration {
 	if shift := attempt - 1; shift < 20 && p.base<<shift < p.limit {
 		d = p.base << shift
 	}
-	jittered := d - rand.N(d/2+1)
+	random := rand.N(d/2 + 1) //nolint:gosec // no secret
 	if asked > 0 {
-		return asked + rand.N(d/2+1)
+		return asked + random
 	}
-	return jittered
+	return d - random
 }
 
 // retry repeats a call that may be repeated while the service is missing, cannot
