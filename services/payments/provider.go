@@ -35,8 +35,10 @@ type Provider interface {
 // sandboxProvider reaches the sandbox over the wire.
 type sandboxProvider struct{ client *rpc.Client }
 
+// newSandboxProvider tries three times at most: whoever called this service tries again
+// as well.
 func newSandboxProvider(conn *bus.Conn) sandboxProvider {
-	return sandboxProvider{rpc.NewClient(conn)}
+	return sandboxProvider{rpc.NewClient(conn, rpc.WithRetry(3, 20*time.Millisecond, 100*time.Millisecond))}
 }
 
 // Authorize implements Provider.
@@ -85,7 +87,7 @@ func (d *desk) ask(ctx context.Context, key string, call func(context.Context) (
 	failpoint.Hit("payments.timed_out")
 	charge, err = d.bounded(ctx, func(ctx context.Context) (sandbox.Charge, error) { return d.provider.Query(ctx, key) })
 	switch {
-	case errors.Is(err, sandbox.ErrNoCharge):
+	case errors.Is(err, sandbox.ErrNoCharge), timedOut(err):
 		return sandbox.Charge{}, errSilent
 	case err != nil:
 		return sandbox.Charge{}, err

@@ -1,0 +1,38 @@
+package shipping
+
+import (
+	"context"
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/contracts/sandbox"
+)
+
+// Carrier is a carrier; there is one parcel per order. Its errors are those of
+// contracts/sandbox. It reports deliveries to the method shipping.deliver.
+type Carrier interface {
+	// Ship hands a parcel over, or answers the one that it has.
+	Ship(ctx context.Context, r sandbox.ShipParcel) (sandbox.Parcel, error)
+	// Cancel stops a parcel that is not delivered, also one that is not taken on yet.
+	Cancel(ctx context.Context, orderID string) (sandbox.Parcel, error)
+}
+
+// sandboxCarrier reaches the sandbox over the wire.
+type sandboxCarrier struct{ client *rpc.Client }
+
+// newSandboxCarrier tries three times at most: whoever called this service tries again
+// as well.
+func newSandboxCarrier(conn *bus.Conn) sandboxCarrier {
+	return sandboxCarrier{rpc.NewClient(conn, rpc.WithRetry(3, 20*time.Millisecond, 100*time.Millisecond))}
+}
+
+// Ship implements Carrier.
+func (c sandboxCarrier) Ship(ctx context.Context, r sandbox.ShipParcel) (sandbox.Parcel, error) {
+	return rpc.Call(ctx, c.client, sandbox.Ship, r)
+}
+
+// Cancel implements Carrier.
+func (c sandboxCarrier) Cancel(ctx context.Context, orderID string) (sandbox.Parcel, error) {
+	return rpc.Call(ctx, c.client, sandbox.CancelParcel, sandbox.ParcelRef{OrderID: orderID})
+}

@@ -1,0 +1,80 @@
+// Package shipping is the shipping service: one shipment per order, handed to a carrier
+// and delivered by it.
+//
+// It promises that an order has at most one parcel, whatever is repeated and whatever
+// process dies, that a cancelled shipment is never sent, and that a delivery that the
+// carrier reports is noted once.
+package shipping
+
+import (
+	"context"
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/eventstore"
+	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/contracts/shipping"
+	"github.com/ordermesh/ordermesh/services/shipping/domain"
+)
+
+const defaultTransit = time.Second
+
+// Instant is a Config.Transit for parcels that are delivered as soon as they are handed
+// over.
+const Instant time.Duration = -1
+
+// Config of the service. The zero value works.
+type Config struct {
+	Carrier Carrier       // nil is the sandbox's carrier, over the wire
+	Transit time.Duration // from hand-over to delivery; 0 is one second, Instant none
+	Cache   int           // shipments kept in memory; 0 for the event store's default
+}
+
+// Service answers the methods of shipping.
+type Service struct {
+	server *rpc.Server
+}
+
+// New builds the service on a connection and starts nothing.
+func New(conn *bus.Conn, cfg Config) (*Service, error) {
+	server, err := rpc.NewServer(conn, shipping.Descriptor)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Carrier == nil {
+		cfg.Carrier = newSandboxCarrier(conn)
+	}
+	d := newDepot(eventstore.NewJetStreamLog(conn, shipping.Events.Info().Stream), cfg)
+	rpc.Handle(server, shipping.Create, d.create)
+	rpc.Handle(server, shipping.Cancel, d.cancel)
+	rpc.Handle(server, shipping.Get, d.get)
+	rpc.Handle(server, shipping.Deliver, d.deliver)
+	return &Service{server: server}, nil
+}
+
+// Run serves until ctx ends, then drains.
+func (s *Service) Run(ctx context.Context) error { return s.server.Run(ctx) }
+
+// Ready is closed once the service answers.
+func (s *Service) Ready() <-chan struct{} { return s.server.Ready() }
+
+// depot is the service without its wire.
+type depot struct {
+	shipments *eventstore.Entity[domain.Shipment, domain.Command, shipping.Event]
+	carrier   Carrier
+	transit   time.Duration
+}
+
+func newDepot(log eventstore.Log, cfg Config) *depot {
+	opts := []eventstore.Option{eventstore.WithSchema(domain.Schema)}
+	if cfg.Cache > 0 {
+		opts = append(opts, eventstore.WithCache(cfg.Cache))
+	}
+	if cfg.Transit == 0 {
+		cfg.Transit = defaultTransit
+	}
+	return &depot{
+		shipments: eventstore.NewEntity(log, shipping.Events, domain.Decide, domain.Evolve, opts...),
+		carrier:   cfg.Carrier, transit: max(cfg.Transit, 0),
+	}
+}
