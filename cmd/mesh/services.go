@@ -8,9 +8,15 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/catalog"
 	"github.com/ordermesh/ordermesh/contracts/inventory"
 	"github.com/ordermesh/ordermesh/contracts/orders"
+	"github.com/ordermesh/ordermesh/contracts/payments"
+	"github.com/ordermesh/ordermesh/contracts/sandbox"
+	"github.com/ordermesh/ordermesh/contracts/shipping"
 	catalogservice "github.com/ordermesh/ordermesh/services/catalog"
 	inventoryservice "github.com/ordermesh/ordermesh/services/inventory"
 	ordersservice "github.com/ordermesh/ordermesh/services/orders"
+	paymentsservice "github.com/ordermesh/ordermesh/services/payments"
+	sandboxservice "github.com/ordermesh/ordermesh/services/sandbox"
+	shippingservice "github.com/ordermesh/ordermesh/services/shipping"
 )
 
 // service is one entry of the list of services: what it says about itself and how
@@ -38,7 +44,21 @@ func allServices() []service {
 		{inventory.Descriptor, from(func(c *bus.Conn) (*inventoryservice.Service, error) {
 			return inventoryservice.New(c, inventoryservice.Config{})
 		})},
-		{orders.Descriptor, from(func(c *bus.Conn) (*ordersservice.Service, error) { return ordersservice.New(c, ordersservice.Config{}) })},
+		{orders.Descriptor, from(func(c *bus.Conn) (*ordersservice.Service, error) {
+			return ordersservice.New(c, ordersservice.Config{})
+		})},
+		{payments.Descriptor, from(func(c *bus.Conn) (*paymentsservice.Service, error) {
+			return paymentsservice.New(c, paymentsservice.Config{})
+		})},
+		{shipping.Descriptor, from(func(c *bus.Conn) (*shippingservice.Service, error) {
+			return shippingservice.New(c, shippingservice.Config{})
+		})},
+		{sandbox.Provider, from(func(c *bus.Conn) (*sandboxservice.Provider, error) {
+			return sandboxservice.NewProvider(c, sandboxservice.ProviderConfig{})
+		})},
+		{sandbox.Carrier, from(func(c *bus.Conn) (*sandboxservice.Carrier, error) {
+			return sandboxservice.NewCarrier(c, sandboxservice.CarrierConfig{})
+		})},
 	}
 }
 
