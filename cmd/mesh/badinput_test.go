@@ -17,11 +17,11 @@ import (
 type badInput struct{ name, method, body, field string }
 
 // with is the sample order after one replacement, which must take place.
-func with(old, new string) string {
+func with(old, replacement string) string {
 	if !strings.Contains(sampleOrder, old) {
 		panic("the sample order has no " + old)
 	}
-	return strings.Replace(sampleOrder, old, new, 1)
+	return strings.Replace(sampleOrder, old, replacement, 1)
 }
 
 func badInputs() []badInput {

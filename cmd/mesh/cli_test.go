@@ -39,7 +39,7 @@ func TestExitCodes(t *testing.T) {
 	t.Cleanup(func() { taken.Close() })
 	for _, c := range []struct{ args, says string }{
 		{"deploy", "'mesh --help'"},
-		{"versoin", "did you mean 'version'?"},
+		{"versio", "did you mean 'version'?"},
 		{"version --colour", "'mesh version --help'"},
 		{"version now", "'mesh version --help'"},
 		{"flow", ""},

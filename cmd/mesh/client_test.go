@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -8,7 +9,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/flow"
 	"github.com/ordermesh/ordermesh/contracts/inventory"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 )
@@ -96,6 +99,23 @@ func (s shop) ended(id string) orders.Order {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("order %s has not ended: at version %d", id, next-1)
 		}
+	}
+}
+
+// settled waits until an order's checkout has given back what it had taken: a
+// cancelled order is cancelled before that.
+func (s shop) settled(id string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	conn, err := bus.Dial(ctx, bus.Config{URL: s.nc.ConnectedUrl(), Service: "test"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = flow.Result[contract.Raw](ctx, flow.NewClient(conn, orders.Descriptor.Name), orders.CheckoutFlow, id)
+	if err != nil && !contract.IsRefusal(err) {
+		s.t.Fatalf("the checkout of order %s: %v", id, err)
 	}
 }
 

@@ -68,6 +68,7 @@ func TestDev(t *testing.T) {
 			if order.Status != c.status || order.Reason != c.reason {
 				t.Errorf("%s %q, want %s %q", order.Status, order.Reason, c.status, c.reason)
 			}
+			s.settled(order.OrderID)
 			left := 10
 			if c.status == orders.Delivered {
 				left = 7
@@ -88,6 +89,7 @@ func TestDev(t *testing.T) {
 		if order.Status != orders.Cancelled || order.Reason != "out_of_stock" {
 			t.Errorf("%s %q", order.Status, order.Reason)
 		}
+		s.settled(order.OrderID)
 		if stock := s.stockOf("SKU-short"); stock.OnHand != 2 || stock.Reserved != 0 {
 			t.Errorf("stock afterwards: %+v", stock)
 		}
@@ -148,6 +150,7 @@ func (s shop) charges(order string) []sandbox.ChargeRecord {
 
 // testIdempotency places one order many times.
 func testIdempotency(t *testing.T, s shop) {
+	t.Helper()
 	s.stock("SKU-once", 1000, 100)
 	body := orderJSON("SKU-once", 1, "tok_ok")
 	const callers = 50
@@ -188,6 +191,7 @@ func testIdempotency(t *testing.T, s shop) {
 }
 
 func testHealth(t *testing.T, mesh *child) {
+	t.Helper()
 	if status, body := mesh.get("/livez"); status != 200 || body != "alive\n" {
 		t.Errorf("/livez: %d %q", status, body)
 	}

@@ -68,6 +68,11 @@ var importRules = []importRule{
 		packages: `services/([a-z]+)/postgres`, own: []string{`bus/(contract|view|telemetry)`, `contracts/[a-z]+`, `services/$1/(domain|view)`},
 		others: []string{"github.com/jackc/pgx", "github.com/pressly/goose"},
 	},
+	// Books and keys are plain key-value buckets.
+	{
+		packages: `services/(payments|sandbox)`, own: []string{`bus`, `bus/(contract|eventstore|failpoint|rpc|telemetry)`, `contracts/[a-z]+`, `services/$1/.*`},
+		others: []string{"github.com/nats-io/nats.go/jetstream", "github.com/nats-io/nuid", "golang.org/x/sync/"},
+	},
 	{packages: `services/([a-z]+)`, own: []string{`bus`, `bus/(contract|event|eventstore|failpoint|flow|policy|config|rpc|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`}, others: []string{"golang.org/x/sync/"}},
 
 	{packages: `embedded/.*`, others: []string{"github.com/nats-io/", "golang.org/x/"}},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"strings"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/nats-io/nats.go/micro"
 
-	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 )
 
@@ -67,7 +67,7 @@ func TestStockCLI(t *testing.T) {
 		t.Errorf("nats req svc.orders.get: %+v", shown)
 	}
 	life := cli.run("sub", "--stream", "ORDERS", "evt.order.*", "--all", "--terminate-at-end", "--wait", "5s")
-	for _, step := range strings.Fields(goodLife) {
+	for step := range strings.FieldsSeq(goodLife) {
 		if !strings.Contains(life, "order."+step+".v1") {
 			t.Errorf("nats sub --stream ORDERS shows no %s:\n%s", step, life)
 		}
@@ -81,6 +81,7 @@ func TestStockCLI(t *testing.T) {
 // testMicro: `nats micro` sees every service, and its numbers are those of the
 // requests that were made.
 func testMicro(t *testing.T, cli natsCLI) {
+	t.Helper()
 	list := cli.run("micro", "ls")
 	ping := cli.run("micro", "ping")
 	for _, name := range serviceNames() {
@@ -118,7 +119,7 @@ func (n natsCLI) stats(service, endpoint string) micro.EndpointStats {
 	n.t.Helper()
 	var stats []micro.Stats
 	out := n.run("micro", "stats", service, "--json")
-	if err := contract.UnmarshalLenient([]byte(out), &stats); err != nil {
+	if err := json.Unmarshal([]byte(out), &stats); err != nil {
 		n.t.Fatalf("nats micro stats %s --json: %v\n%s", service, err, out)
 	}
 	for _, s := range stats {

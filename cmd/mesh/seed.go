@@ -39,36 +39,34 @@ func sampleCatalog() []product {
 }
 
 // seed gives an empty mesh its sample catalog, through the same methods that anybody
-// uses. What is there already is left as it is, so that a second start changes
-// nothing; the fixed command ids make the start that was interrupted harmless.
+// uses. The stock of the first product comes last and says that it was done; a start
+// that was interrupted before is repeated under the same command ids, which adds
+// nothing twice.
 func seed(ctx context.Context, conn *bus.Conn) error {
 	client := rpc.NewClient(conn)
-	group, ctx := errgroup.WithContext(ctx)
-	for _, p := range sampleCatalog() {
-		group.Go(func() error {
-			if err := seedProduct(ctx, client, p); err != nil {
-				return fmt.Errorf("seed %s: %w", p.sku, err)
-			}
-			return nil
-		})
-	}
-	return group.Wait()
-}
-
-func seedProduct(ctx context.Context, client *rpc.Client, p product) error {
-	_, err := rpc.Call(ctx, client, catalog.Get, catalog.GetProduct{SKU: p.sku})
-	if errors.Is(err, catalog.ErrUnknown) {
-		put := catalog.PutProduct{SKU: p.sku, Name: p.name, Price: money.In(money.New(p.cents, "EUR"))}
-		_, err = rpc.Call(ctx, client, catalog.Put, put, rpc.WithCommandID("seed-product-"+p.sku))
-	}
-	if err != nil {
-		return err
-	}
-	_, err = rpc.Call(ctx, client, inventory.Get, inventory.GetStock{SKU: p.sku})
+	all := sampleCatalog()
+	_, err := rpc.Call(ctx, client, inventory.Get, inventory.GetStock{SKU: all[0].sku})
 	if !errors.Is(err, inventory.ErrNoStock) {
 		return err
 	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, p := range all[1:] {
+		group.Go(func() error { return seedProduct(groupCtx, client, p) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return seedProduct(ctx, client, all[0])
+}
+
+func seedProduct(ctx context.Context, client *rpc.Client, p product) error {
+	put := catalog.PutProduct{SKU: p.sku, Name: p.name, Price: money.In(money.New(p.cents, "EUR"))}
+	if _, err := rpc.Call(ctx, client, catalog.Put, put, rpc.WithCommandID("seed-product-"+p.sku)); err != nil {
+		return fmt.Errorf("seed product %s: %w", p.sku, err)
+	}
 	adjust := inventory.AdjustStock{SKU: p.sku, Delta: p.stock, Reason: "sample stock"}
-	_, err = rpc.Call(ctx, client, inventory.Adjust, adjust, rpc.WithCommandID("seed-stock-"+p.sku))
-	return err
+	if _, err := rpc.Call(ctx, client, inventory.Adjust, adjust, rpc.WithCommandID("seed-stock-"+p.sku)); err != nil {
+		return fmt.Errorf("seed stock of %s: %w", p.sku, err)
+	}
+	return nil
 }
