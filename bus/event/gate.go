@@ -22,6 +22,9 @@ const (
 // unavailable reports whether an error says that something the handler depends on is
 // down or overloaded, rather than that the event is bad.
 func unavailable(err error) bool {
+	if err == nil {
+		return false
+	}
 	var e *contract.Error
 	if errors.As(err, &e) {
 		return e.Code == contract.Unavailable || e.Code == contract.Exhausted || e.Code == contract.Deadline
