@@ -1,27 +1,18 @@
 package main
 
 import (
-	"context"
 	"math/rand/v2"
 	"testing"
 
+	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/contracts/orders"
-	"github.com/ordermesh/ordermesh/embedded/natsd"
 )
 
 // TestApart: one process per service, started in random order against a server that
 // has nothing yet, is the same mesh. Then one of them dies and comes back.
 func TestApart(t *testing.T) {
 	t.Parallel()
-	server, err := natsd.Start(natsd.Config{Port: -1, StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Shutdown(context.Background()); err != nil {
-			t.Log(err)
-		}
-	})
+	server := bustest.Server(t)
 	names := serviceNames()
 	rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	t.Logf("order of start: %v", names)

@@ -70,7 +70,7 @@ func runDev(ctx context.Context, c *cli, o devOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	defer web.stop(context.WithoutCancel(ctx))
+	defer web.stop()
 	dir, cleanup, err := o.directory()
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func startServer(dir string, port int, services []service, tel *telemetry.Teleme
 }
 
 func stopServer(ctx context.Context, server *natsd.Server) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout/2)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout/5)
 	defer cancel()
 	return server.Shutdown(ctx)
 }

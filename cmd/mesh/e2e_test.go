@@ -1,15 +1,20 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 	"github.com/ordermesh/ordermesh/contracts/sandbox"
@@ -224,6 +229,39 @@ func TestStop(t *testing.T) {
 	}
 	if _, err := os.Stat(mesh.note.Data); !os.IsNotExist(err) {
 		t.Errorf("%s is still there: %v", mesh.note.Data, err)
+	}
+}
+
+// TestSecondSignal: the first signal waits for running requests, the second does not.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	mesh := startMesh(t, devArgs("--ephemeral")...)
+	nc := mesh.connect()
+	order := shop{t, nc}.place(sampleOrder)
+	waiting := nats.NewMsg("svc.orders.get")
+	waiting.Reply, waiting.Data = nc.NewInbox(), []byte(fmt.Sprintf(`{"order_id":%q,"min_version":99}`, order.OrderID))
+	waiting.Header["Mesh-Timeout"] = []string{"60000"}
+	if err := errors.Join(nc.PublishMsg(waiting), nc.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	bustest.Eventually(t, patience, func() bool { // the request has arrived
+		_, metrics := mesh.get("/metrics")
+		return regexp.MustCompile(`mesh_rpc_server_outstanding\{.*service="orders".*\} [1-9]`).MatchString(metrics)
+	})
+	signalled := time.Now()
+	if err := mesh.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	bustest.Eventually(t, patience, func() bool {
+		status, body := mesh.get("/readyz")
+		return status == 503 && body == "draining\n"
+	})
+	bustest.Eventually(t, patience, func() bool { return time.Since(signalled) > 2*sameSignal })
+	if err := mesh.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := mesh.wait(); code != exitBad || !strings.Contains(mesh.log.String(), "second signal") {
+		t.Errorf("exit code %d\n%s", code, mesh.log)
 	}
 }
 

@@ -115,13 +115,17 @@ func (s *webServer) start(handler http.Handler) {
 	go func() { _ = s.server.Serve(s.listener) }() // ends with stop
 }
 
-// stop lets running answers finish and closes the port.
-func (s *webServer) stop(ctx context.Context) {
+// stop closes the port and lets running answers finish for a moment.
+func (s *webServer) stop() {
 	switch {
 	case s == nil:
 	case s.server == nil:
 		_ = s.listener.Close()
 	default:
-		_ = s.server.Shutdown(ctx)
+		ctx, cancel := context.WithTimeout(context.Background(), lastSteps/2)
+		defer cancel()
+		if s.server.Shutdown(ctx) != nil {
+			_ = s.server.Close()
+		}
 	}
 }

@@ -86,7 +86,7 @@ func runServices(ctx context.Context, c *cli, o runOptions, services []service) 
 	if err != nil {
 		return err
 	}
-	defer web.stop(context.WithoutCancel(ctx))
+	defer web.stop()
 	list := hostAll(services, o.profile, func(ctx context.Context, name string) (*bus.Conn, error) {
 		defer o.announceWaiting(tel.For(name))()
 		return o.nats.dial(ctx, name, tel.For(name))

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
+
+// lastSteps is what the end of the HTTP and NATS servers may take of stopTimeout.
+const lastSteps = 500 * time.Millisecond
 
 // errStopping bounds the end of a process that was asked to stop.
 var errStopping = fmt.Errorf("services did not stop within %s", stopTimeout)
@@ -38,7 +42,7 @@ func serveUntilDone(ctx context.Context, h *health, services []*hosted, started 
 	case <-ctx.Done():
 	}
 	h.draining.Store(true)
-	limit, stop := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout-stopTimeout/5)
+	limit, stop := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout-lastSteps)
 	defer stop()
 	select {
 	case err := <-done:

@@ -45,7 +45,7 @@ const productionReplicas = 3
 func (p *profile) prepare(ctx context.Context, conn *bus.Conn, desc contract.Service) error {
 	specs := contract.Streams(desc)
 	if *p == profileDev {
-		return bus.Provision(ctx, conn, specs, 1)
+		return provisionDev(ctx, conn, specs)
 	}
 	problems, err := checkTopology(ctx, conn.JetStream(), specs)
 	if err != nil {
@@ -55,6 +55,39 @@ func (p *profile) prepare(ctx context.Context, conn *bus.Conn, desc contract.Ser
 		return fmt.Errorf("not fit for production: %s; 'mesh topology apply' can mend this", strings.Join(problems, "; "))
 	}
 	return nil
+}
+
+// provisionDev creates what is missing with one copy. A stream that somebody made with
+// more keeps them. While the server cannot tell, it is asked again until ctx ends.
+func provisionDev(ctx context.Context, conn *bus.Conn, specs []contract.StreamSpec) error {
+	for _, spec := range specs {
+		replicas := 0
+		for replicas == 0 {
+			stream, err := conn.JetStream().Stream(ctx, streamName(spec))
+			switch {
+			case err == nil:
+				replicas = max(1, stream.CachedInfo().Config.Replicas)
+			case errors.Is(err, jetstream.ErrStreamNotFound):
+				replicas = 1
+			case ctx.Err() != nil:
+				return ctx.Err()
+			default:
+				pause(ctx, 200*time.Millisecond)
+			}
+		}
+		if err := bus.Provision(ctx, conn, []contract.StreamSpec{spec}, replicas); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
 }
 
 func topologyCommand(c *cli) *cobra.Command {
