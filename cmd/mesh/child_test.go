@@ -92,6 +92,7 @@ func launchMesh(t *testing.T, args ...string) *child {
 	}
 	c := &child{t: t, log: &logBuffer{}, ready: make(chan struct{}), done: make(chan struct{})}
 	c.cmd = exec.Command(binary, append(slices.Clone(args), "--json")...)
+	c.cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // what an ephemeral mesh leaves when it is killed
 	c.cmd.Stderr = c.log
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := c.cmd.StdoutPipe()
