@@ -1,6 +1,7 @@
 package flow_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -149,4 +150,38 @@ func TestWorkersComeAndGo(t *testing.T) {
 	if count := w.owners(); len(count) != 0 {
 		t.Errorf("partitions are still owned: %v", count)
 	}
+}
+
+// The broker goes away and comes back (R1), or its leader does (R3): flows go on.
+func TestTheBrokerRestarts(t *testing.T) {
+	t.Parallel()
+	bustest.Each(t, func(t *testing.T, b *bustest.Broker) {
+		w := worldOn(t, b)
+		var effects book
+		def := flow.Define("long", 1, func(run *flow.Run, in args) (result, error) {
+			for i := range 10 {
+				step := fmt.Sprint("s", i)
+				if _, err := flow.Step(run, step, func(context.Context) (int, error) {
+					effects.note(step, run.Key(step))
+					time.Sleep(5 * time.Millisecond)
+					return i, nil
+				}); err != nil {
+					return result{}, err
+				}
+			}
+			return result(in), nil
+		})
+		w.work(def)
+		_, wait := w.flowing("a", 40)
+		bustest.Eventually(t, patience, func() bool { return len(effects.names()) > 100 }, "flows to be in the middle")
+		b.Stop(t, contract.FlowStream)
+		_, waitMore := w.flowing("b", 40)
+		b.Start(t)
+		wait()
+		waitMore()
+		if n := len(effects.effects); n != 800 {
+			t.Errorf("%d steps happened, want 800", n)
+		}
+		t.Logf("%d of 800 steps were repeated", len(effects.names())-800)
+	}, bustest.WithStreams(streams()...))
 }

@@ -162,6 +162,8 @@ func (r *Run) compensate() {
 	if len(r.undo) == 0 {
 		return
 	}
+	// Undoing must not begin on account of results that a crash could still change.
+	r.inst.settleRecords()
 	r.inst.j.enter(Compensating)
 	for i := len(r.undo) - 1; i >= 0; i-- {
 		if err := r.do(r.undo[i]); err != nil {

@@ -10,9 +10,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
-
-	"github.com/ordermesh/ordermesh/bus/contract"
-	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
 
 const (
@@ -25,24 +22,6 @@ const (
 // may own its partitions by now.
 var errLapsed = errors.New("the ownership of flow partitions has lapsed")
 
-// slot is what the steward does with one partition.
-type slot struct {
-	state    slotState
-	part     *partition
-	revision uint64
-	retryAt  time.Time // no new claim before
-}
-
-type slotState int
-
-const (
-	slotIdle slotState = iota
-	slotClaiming
-	slotOwned
-	slotReopening
-	slotReleasing
-)
-
 // session is one worker's membership from its first beat to its last. A worker whose
 // ownership lapses begins another one under another name.
 type session struct {
@@ -54,9 +33,15 @@ type session struct {
 	eng     *engine
 	ctx     context.Context //nolint:containedctx // ends the instances
 	cancel  context.CancelFunc
+	link    context.Context //nolint:containedctx // ends when the connection is a new one
+	relink  context.CancelFunc
 
 	beaten atomic.Int64 // when the last acknowledged beat was sent, nanoseconds since born
 	lapsed atomic.Bool
+
+	watch      jetstream.KeyWatcher
+	watched    time.Time // when the last watch was begun
+	rewatching bool
 
 	slots    []slot
 	jobs     sync.WaitGroup
@@ -69,9 +54,10 @@ func (w *Worker) newSession(parent context.Context, l *leases) *session {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
 	s := &session{
 		w: w, id: nuid.Next(), born: time.Now(), leases: l, ctx: ctx, cancel: cancel,
-		slots: make([]slot, w.options.partitions), events: make(chan func(), w.options.partitions),
+		slots: make([]slot, w.options.partitions), events: make(chan func(), w.options.partitions+1),
 		reopen: make(chan int, w.options.partitions),
 	}
+	s.link, s.relink = context.WithCancel(ctx)
 	s.members = newMembers(l, s.id, w.options.partitions)
 	s.eng = &engine{
 		service: w.service, session: s.id, log: streamLog{w.conn}, flows: w.flows,
@@ -98,14 +84,14 @@ func (s *session) alive() bool {
 // everything is handed over (nil), or the ownership lapses (errLapsed).
 func (s *session) run(parent context.Context) error {
 	defer s.abandon()
-	watch, err := s.leases.watch(s.ctx)
-	if err != nil {
+	var err error
+	if s.watch, err = s.leases.watch(s.ctx); err != nil {
 		return err
 	}
-	defer func() { _ = watch.Stop() }() // the subscription ends with the session in any case
+	defer func() { _ = s.watch.Stop() }() // the subscription ends with the session in any case
 	status := s.w.conn.NATS().StatusChanged(nats.CONNECTED)
 	defer s.w.conn.NATS().RemoveStatusListener(status)
-	if err := s.snapshot(parent, watch); err != nil {
+	if err := s.snapshot(parent); err != nil {
 		return err
 	}
 	beats, looks := time.NewTicker(beatEvery), time.NewTicker(lookEvery)
@@ -121,15 +107,18 @@ func (s *session) run(parent context.Context) error {
 		case <-beats.C:
 			s.beat()
 		case <-looks.C:
-		case e := <-watch.Updates():
-			if e == nil {
-				return errLapsed // the watch has ended: begin anew
+			s.lookAfterWatch(time.Now())
+		case e, ok := <-s.watch.Updates():
+			switch {
+			case !ok:
+				return errLapsed // closed from outside: begin anew
+			case e != nil:
+				s.members.observe(e, time.Now())
 			}
-			s.members.observe(e, time.Now())
 		case f := <-s.events:
 			f()
 		case <-status:
-			s.reopenAll()
+			s.reconnected()
 		case p := <-s.reopen:
 			s.reopenSlot(p)
 		}
@@ -144,12 +133,12 @@ func (s *session) run(parent context.Context) error {
 }
 
 // snapshot takes the bucket's present state in.
-func (s *session) snapshot(parent context.Context, watch jetstream.KeyWatcher) error {
+func (s *session) snapshot(parent context.Context) error {
 	for {
 		select {
 		case <-parent.Done():
 			return nil
-		case e, ok := <-watch.Updates():
+		case e, ok := <-s.watch.Updates():
 			if !ok {
 				return errLapsed
 			}
@@ -160,6 +149,39 @@ func (s *session) snapshot(parent context.Context, watch jetstream.KeyWatcher) e
 			s.members.observe(e, time.Now())
 		}
 	}
+}
+
+// lookAfterWatch begins another watch when this one shows nothing any more, not even
+// our own beats: the client library takes ten seconds to notice.
+func (s *session) lookAfterWatch(now time.Time) {
+	if s.rewatching || now.Sub(s.members.seen[s.id]) < lapse || now.Sub(s.watched) < lapse || !s.w.conn.NATS().IsConnected() {
+		return
+	}
+	s.rewatching, s.watched = true, now
+	ctx, cancel := context.WithCancel(s.ctx)
+	late := time.AfterFunc(lapse, cancel) // bounds the request, not the watch
+	s.job(func() func() {
+		watch, err := s.leases.watch(ctx)
+		if !late.Stop() && err == nil {
+			_ = watch.Stop() // it would end at once
+			err = ctx.Err()
+		}
+		if err != nil {
+			cancel()
+		}
+		return func() { s.rewatched(watch, err) }
+	})
+}
+
+// rewatched changes over to a new watch, which tells all keys again.
+func (s *session) rewatched(watch jetstream.KeyWatcher, err error) {
+	s.rewatching = false
+	if err != nil {
+		return
+	}
+	_ = s.watch.Stop() // it has nothing to tell any more
+	s.watch = watch
+	clear(s.members.owners)
 }
 
 // beat renews the presence. What counts is when it was sent.
@@ -211,138 +233,6 @@ func (s *session) steer(now time.Time) {
 	}
 }
 
-func (s *session) empty() bool {
-	for p := range s.slots {
-		if s.slots[p].state != slotIdle {
-			return false
-		}
-	}
-	return true
-}
-
-// job runs f beside the steward; what f returns runs on the steward's goroutine.
-func (s *session) job(f func() func()) {
-	s.jobs.Go(func() { s.events <- f() }) // there is room for one job of each partition
-}
-
-// claim takes a partition over.
-func (s *session) claim(p int) {
-	sl := &s.slots[p]
-	sl.state = slotClaiming
-	revision := s.members.owners[p].revision
-	s.job(func() func() {
-		ctx, cancel := context.WithTimeout(s.ctx, handsOver)
-		defer cancel()
-		revision, err := s.leases.claim(ctx, p, s.id, revision)
-		if err != nil {
-			return func() { s.claimed(p, nil, 0, err) }
-		}
-		part := newPartition(s.ctx, s.eng, s.w.conn.JetStream(), p)
-		part.poison, part.broken = s.w.bury, s.broken
-		if err := part.open(ctx); err != nil {
-			part.close()
-			return func() { s.claimed(p, nil, 0, errors.Join(err, s.leases.free(ctx, p, revision))) }
-		}
-		return func() { s.claimed(p, part, revision, nil) }
-	})
-}
-
-func (s *session) claimed(p int, part *partition, revision uint64, err error) {
-	sl := &s.slots[p]
-	if err != nil {
-		sl.state, sl.retryAt = slotIdle, time.Now().Add(beatEvery/2)
-		if !errors.Is(err, errTaken) {
-			s.logger("claim failed", p, telemetry.KeyError, err.Error())
-		}
-		return
-	}
-	sl.state, sl.part, sl.revision = slotOwned, part, revision
-	if s.members.owners[p].revision < revision {
-		s.members.owners[p] = lease{owner: s.id, revision: revision}
-	}
-	s.w.metrics.partitions.Inc()
-}
-
-// release hands a partition over: no more deliveries, flows end or leave, then the
-// key is free.
-func (s *session) release(p int) {
-	sl := &s.slots[p]
-	sl.state = slotReleasing
-	part, revision := sl.part, sl.revision
-	s.job(func() func() {
-		part.handOver(finishes, handsOver)
-		ctx, cancel := context.WithTimeout(s.ctx, handsOver)
-		defer cancel()
-		if err := s.leases.free(ctx, p, revision); err != nil {
-			s.logger("the partition's key could not be freed", p, telemetry.KeyError, err.Error())
-		}
-		return func() { s.released(p) }
-	})
-}
-
-// drop gives up a partition that somebody else has taken.
-func (s *session) drop(p int) {
-	sl := &s.slots[p]
-	sl.state = slotReleasing
-	part := sl.part
-	s.logger("partition taken by another worker", p)
-	s.job(func() func() {
-		part.close()
-		return func() { s.released(p) }
-	})
-}
-
-func (s *session) released(p int) {
-	s.slots[p] = slot{retryAt: time.Now().Add(beatEvery / 2)}
-	if s.members.owners[p].owner == s.id {
-		s.members.owners[p] = lease{}
-	}
-	s.w.metrics.partitions.Dec()
-}
-
-// broken is called when deliveries of a partition may have been lost.
-func (s *session) broken(p int) {
-	select {
-	case s.reopen <- p:
-	default: // one is enough
-	}
-}
-
-func (s *session) reopenAll() {
-	for p := range s.slots {
-		s.reopenSlot(p)
-	}
-}
-
-// reopenSlot makes the consumer deliver again what is not acknowledged: after an
-// outage nobody knows what was lost on the way. Instances in memory recognise what
-// they hold.
-func (s *session) reopenSlot(p int) {
-	sl := &s.slots[p]
-	if sl.state != slotOwned || time.Now().Before(sl.retryAt) {
-		return
-	}
-	sl.state = slotReopening
-	part := sl.part
-	s.job(func() func() {
-		part.silence()
-		ctx, cancel := context.WithTimeout(s.ctx, handsOver)
-		defer cancel()
-		err := part.open(ctx)
-		return func() { s.reopened(p, err) }
-	})
-}
-
-func (s *session) reopened(p int, err error) {
-	sl := &s.slots[p]
-	sl.state, sl.retryAt = slotOwned, time.Now().Add(time.Second)
-	if err == nil {
-		return
-	}
-	s.logger("deliveries could not be resumed, trying again", p, telemetry.KeyError, err.Error())
-	time.AfterFunc(time.Second, func() { s.broken(p) })
-}
-
 // abandon ends the session: whatever still runs belongs to nobody.
 func (s *session) abandon() {
 	s.lapsed.Store(true)
@@ -361,9 +251,4 @@ func (s *session) abandon() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = s.leases.withdraw(ctx, s.id) // otherwise the key runs out
-}
-
-func (s *session) logger(text string, p int, more ...any) {
-	s.w.conn.Telemetry().Logger.Warn("flow: "+text,
-		append([]any{telemetry.KeyPartition, p, telemetry.KeyConsumer, durableName(s.w.service, p), telemetry.KeyStream, contract.FlowStream}, more...)...)
 }

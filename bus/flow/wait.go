@@ -66,9 +66,9 @@ func offer(answers chan answer, a answer) {
 // await waits for the outcome. An answer can be lost with a connection, so the
 // journal is asked now and then. A failed start is handed to again.
 func (c *Client) await(ctx context.Context, name, id string, answers <-chan answer, again func(error) error) (outcome, error) {
-	look := time.NewTimer(2 * time.Second)
+	look := time.NewTimer(time.Second)
 	defer look.Stop()
-	for pause := 2 * time.Second; ; {
+	for pause := time.Second; ; {
 		select {
 		case a := <-answers:
 			if a.err == nil {
@@ -83,7 +83,7 @@ func (c *Client) await(ctx context.Context, name, id string, answers <-chan answ
 			if state, err := c.Get(ctx, name, id); err == nil && (state.Status.Ended() || state.Status == Stuck) {
 				return state.outcome(), nil
 			}
-			pause = min(2*pause, 30*time.Second)
+			pause = min(2*pause, 5*time.Second)
 			look.Reset(pause)
 		}
 	}
