@@ -71,10 +71,7 @@ func newCore(conn *bus.Conn, info contract.EventsInfo, durable string, o options
 func (c *core) run(ctx context.Context, handle func(context.Context, *delivery) verdict) error {
 	c.handle = handle
 	if err := c.ensure(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+		return unlessEnded(ctx, err)
 	}
 	handlers, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -105,21 +102,23 @@ func (c *core) run(ctx context.Context, handle func(context.Context, *delivery) 
 func (c *core) pull(ctx context.Context) error {
 	for {
 		err := c.puller.Run(ctx)
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		if errors.Is(err, nats.ErrConnectionClosed) {
-			return err
+		if err == nil || ctx.Err() != nil || errors.Is(err, nats.ErrConnectionClosed) {
+			return unlessEnded(ctx, err)
 		}
 		c.log.Error("pulling has ended, making the consumer again", telemetry.KeyError, err.Error())
 		c.metrics.restarts.Inc()
 		if err := c.ensure(ctx); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
+			return unlessEnded(ctx, err)
 		}
 	}
+}
+
+// unlessEnded drops an error that the end of ctx has caused.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return nil
 }
 
 // room is how many more messages this process may hold; none while a dependency is

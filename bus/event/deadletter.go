@@ -102,8 +102,7 @@ func hasPrefixFold(s, prefix string) bool {
 
 // reason is what people read; a contract error also says its code.
 func reason(err error) string {
-	var e *contract.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*contract.Error](err); ok {
 		return e.Code.String() + ": " + err.Error()
 	}
 	return err.Error()

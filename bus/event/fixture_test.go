@@ -61,7 +61,7 @@ func (w *writer) add(t testing.TB, id string, numbers ...int) uint64 {
 	t.Helper()
 	var records []contract.Record
 	for i, n := range numbers {
-		records = append(records, record("counter.added.v1", fmt.Sprintf(`{"n":%d}`, n), w.version(id)+uint64(i)+1)) //nolint:gosec // small
+		records = append(records, record("counter.added.v1", fmt.Sprintf(`{"n":%d}`, n), w.version(id)+uint64(i)+1))
 	}
 	return w.commit(t, id, records...)
 }

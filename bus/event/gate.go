@@ -25,8 +25,7 @@ func unavailable(err error) bool {
 	if err == nil {
 		return false
 	}
-	var e *contract.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*contract.Error](err); ok {
 		return e.Code == contract.Unavailable || e.Code == contract.Exhausted || e.Code == contract.Deadline
 	}
 	for _, target := range []error{
@@ -42,8 +41,7 @@ func unavailable(err error) bool {
 
 // retryAfter is how long the failing side asked to be left alone.
 func retryAfter(err error) time.Duration {
-	var e *contract.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*contract.Error](err); ok {
 		return e.RetryAfter
 	}
 	return 0

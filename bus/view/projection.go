@@ -84,7 +84,7 @@ func (p *Projection[E, R]) Run(ctx context.Context) error {
 		err := p.follow(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end of ctx has caused it
 		case errors.Is(err, ErrAhead), errors.Is(err, nats.ErrConnectionClosed):
 			return err
 		}

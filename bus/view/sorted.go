@@ -75,8 +75,8 @@ func (s *sorted) after(p Position, backwards bool) iter.Seq[Position] {
 		from, at := 0, 0
 		if !p.IsZero() && !s.empty() {
 			from = s.chunk(p)
-			found := false
-			if at, found = slices.BinarySearchFunc(s.chunks[from], p, comparePositions); found {
+			i, found := slices.BinarySearchFunc(s.chunks[from], p, comparePositions)
+			if at = i; found {
 				at++
 			}
 		}

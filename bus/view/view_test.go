@@ -191,7 +191,7 @@ func TestProjectionGoesOnFromItsCheckpointAndRebuildsToTheSame(t *testing.T) {
 		p, err := view.New(conn, tallies, kept, fold)
 		check(t, err)
 		stop := run(t, p)
-		check(t, p.Wait(t.Context(), seq-uint64(100*round))) //nolint:gosec // stopped in the middle
+		check(t, p.Wait(t.Context(), seq-uint64(100*round))) // stopped in the middle
 		stop()
 	}
 	p, err := view.New(conn, tallies, kept, fold)

@@ -63,7 +63,7 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 func (s *Service) Run(ctx context.Context) error {
 	if err := s.keys.load(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end of ctx has caused it
 		}
 		return err
 	}

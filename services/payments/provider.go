@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,12 +93,10 @@ func (d *desk) ask(ctx context.Context, key string, call func(context.Context) (
 	case err != nil:
 		return sandbox.Charge{}, err
 	}
-	for _, s := range settled {
-		if charge.Status == s {
-			return charge, nil
-		}
+	if !slices.Contains(settled, charge.Status) {
+		return sandbox.Charge{}, errSilent
 	}
-	return sandbox.Charge{}, errSilent
+	return charge, nil
 }
 
 var errSilent = contract.ErrUnavailable.Sayf("the payment provider does not answer; try again")

@@ -87,7 +87,8 @@ func New(cfg Config) *Puller {
 func (p *Puller) Run(ctx context.Context) error {
 	p.stopped.Store(false)
 	select {
-	case <-p.broken: // of an earlier Run
+	case old := <-p.broken: // of an earlier Run
+		_ = old
 	default:
 	}
 	if err := p.subscribe(); err != nil {

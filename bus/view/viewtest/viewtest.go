@@ -184,7 +184,7 @@ func leaves(t *testing.T, s view.Store[Row]) {
 func cursor(t *testing.T, s view.Store[Row]) {
 	var first []view.Change[Row]
 	for i := range 9 {
-		first = append(first, row(fmt.Sprint("k", i), 1, "", in("l", view.Ascending(uint64(i))))) //nolint:gosec // small
+		first = append(first, row(fmt.Sprint("k", i), 1, "", in("l", view.Ascending(uint64(i)))))
 	}
 	check(t, s.Apply(t.Context(), 0, 1, first))
 	at := view.Position{Order: view.Ascending(4), Key: "k4"}
