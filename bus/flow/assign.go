@@ -57,7 +57,7 @@ const (
 )
 
 func hashText(h uint64, s string) uint64 {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		h ^= uint64(s[i])
 		h *= hashPrime
 	}

@@ -29,9 +29,8 @@ func gated(effects *book, reached chan<- struct{}, gate <-chan struct{}) flow.De
 			return result{}, err
 		}
 		for i := range 100_000 { // until the cancel has come
-			if _, err := flow.Step(run, fmt.Sprint("more", i), func(context.Context) (int, error) {
-				time.Sleep(time.Millisecond)
-				return i, nil
+			if _, err := flow.Step(run, fmt.Sprint("more", i), func(ctx context.Context) (int, error) {
+				return i, pause(ctx, time.Millisecond)
 			}); err != nil {
 				return result{}, err
 			}

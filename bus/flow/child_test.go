@@ -36,11 +36,7 @@ func long(conn *bus.Conn) flow.Definition[args, result] {
 				if _, err := conn.NATS().RequestWithContext(ctx, effectSubject, []byte(text)); err != nil {
 					return 0, err
 				}
-				select {
-				case <-time.After(10 * time.Millisecond):
-				case <-ctx.Done():
-				}
-				return i, ctx.Err()
+				return i, pause(ctx, 10*time.Millisecond)
 			})
 			if err != nil {
 				return result{}, err
@@ -64,7 +60,7 @@ func childMain() {
 	exitOn(err)
 	go func() {
 		<-w.Ready()
-		fmt.Println("ready")
+		fmt.Fprintln(os.Stdout, "ready")
 	}()
 	exitOn(w.Run(ctx))
 	exitOn(conn.Drain(context.Background()))

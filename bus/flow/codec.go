@@ -63,7 +63,7 @@ func decode[T any](raw []byte, v *T) error {
 
 // appendString appends s as a JSON string.
 func appendString(b []byte, s string) []byte {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
 			return appendSpecial(b, s)
 		}

@@ -161,10 +161,9 @@ func TestTheBrokerRestarts(t *testing.T) {
 		def := flow.Define("long", 1, func(run *flow.Run, in args) (result, error) {
 			for i := range 10 {
 				step := fmt.Sprint("s", i)
-				if _, err := flow.Step(run, step, func(context.Context) (int, error) {
+				if _, err := flow.Step(run, step, func(ctx context.Context) (int, error) {
 					effects.note(step, run.Key(step))
-					time.Sleep(5 * time.Millisecond)
-					return i, nil
+					return i, pause(ctx, 5*time.Millisecond)
 				}); err != nil {
 					return result{}, err
 				}

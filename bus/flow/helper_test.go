@@ -146,3 +146,13 @@ func (b *book) count(name string) int {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+// pause is a step's work: it takes d.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

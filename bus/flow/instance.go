@@ -68,7 +68,9 @@ func (in *instance) newJournal(o origin) *journal {
 		writer: in.eng.writer(), origin: o, status: Running, prefix: o.append(make([]byte, 0, 256)),
 	}
 	j.changed.L = &j.mu
-	j.buf = *buffers.Get().(*[]byte) //nolint:forcetypeassert // the pool holds nothing else
+	if buf, ok := buffers.Get().(*[]byte); ok {
+		j.buf = *buf
+	}
 	return j
 }
 
@@ -127,7 +129,7 @@ func (in *instance) live(f func()) {
 func (in *instance) run() {
 	for panics := 1; ; panics++ {
 		r := &Run{inst: in}
-		out, err, crash := in.call(r)
+		out, crash, err := in.call(r)
 		if crash == nil {
 			in.conclude(r, out, err)
 			return
@@ -141,7 +143,7 @@ func (in *instance) run() {
 }
 
 // call runs the function once. A panic between steps is returned as crash.
-func (in *instance) call(r *Run) (out []byte, err error, crash any) { //nolint:revive // crash is no error
+func (in *instance) call(r *Run) (out []byte, crash any, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			in.logPanic("", v)
@@ -149,14 +151,14 @@ func (in *instance) call(r *Run) (out []byte, err error, crash any) { //nolint:r
 		}
 	}()
 	out, err = in.spec.run(r, in.args)
-	return out, err, nil
+	return out, nil, err
 }
 
 // conclude ends the flow as the function, or a cancel, decided.
 func (in *instance) conclude(r *Run, out []byte, err error) {
-	var bad unrecordable
+	_, bad := errors.AsType[unrecordable](err)
 	switch {
-	case errors.As(err, &bad):
+	case bad:
 		in.park(fmt.Sprintf("the flow's result cannot be journaled: %v", err))
 	case r.cancelled:
 		r.compensate()

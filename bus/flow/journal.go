@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -47,7 +48,7 @@ type journalOwner interface {
 // goroutine adds records, acknowledgements arrive on another; nobody waits for the
 // network under the lock.
 type journal struct {
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // the partition's life: after it nothing is sent again
 	log     Log
 	subject string
 	writer  string
@@ -130,12 +131,9 @@ func (j *journal) enter(s Status) {
 func (j *journal) answerTo(reply string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, r := range j.replies {
-		if r == reply {
-			return
-		}
+	if !slices.Contains(j.replies, reply) {
+		j.replies = append(j.replies, reply)
 	}
-	j.replies = append(j.replies, reply)
 }
 
 // waiters returns who wants the outcome.
@@ -145,17 +143,13 @@ func (j *journal) waiters() []string {
 	return j.replies
 }
 
-// take notes an input's id; false means that it was known.
-func (j *journal) take(id string) bool {
+// take notes the id of an input whose effect is in the journal.
+func (j *journal) take(id string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, s := range j.seen {
-		if s == id {
-			return false
-		}
+	if !slices.Contains(j.seen, id) {
+		j.seen = append(j.seen, id)
 	}
-	j.seen = append(j.seen, id)
-	return true
 }
 
 // finish records the end and sends everything.

@@ -49,7 +49,7 @@ func (c *Client) List(ctx context.Context, q Query) ([]State, error) {
 func readList(consumer jetstream.Consumer, pending uint64, q Query) ([]State, error) {
 	var list []State
 	for pending > 0 && len(list) < q.Limit {
-		batch, err := consumer.Fetch(int(min(pending, 500)), jetstream.FetchMaxWait(2*time.Second)) //nolint:gosec // at most 500
+		batch, err := consumer.Fetch(int(min(pending, 500)), jetstream.FetchMaxWait(2*time.Second))
 		if err != nil {
 			return nil, unavailable(err)
 		}

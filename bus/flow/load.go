@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
@@ -143,16 +144,7 @@ func (in *instance) woken(p page) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, h := range in.held {
-		if (h.kind == inputRetry || h.kind == inputCancel) && !contains(p.Seen, h.inputID) {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
+		if (h.kind == inputRetry || h.kind == inputCancel) && !slices.Contains(p.Seen, h.inputID) {
 			return true
 		}
 	}

@@ -103,7 +103,7 @@ func FuzzDecodePage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again := &journal{origin: p.origin, prefix: p.origin.append(nil), status: p.Status}
+		again := &journal{origin: p.origin, prefix: p.append(nil), status: p.Status}
 		again.restore(p, 1)
 		if _, err := decodePage(built(again)); err != nil {
 			t.Errorf("what was read cannot be written: %v", err)

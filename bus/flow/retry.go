@@ -44,8 +44,7 @@ func (r Retry) pause(tries int, err error) time.Duration {
 	}
 	wait := time.Duration(min(d, float64(r.Max)))
 	wait = wait/2 + rand.N(wait/2+1) //nolint:gosec // jitter is no secret
-	var e *contract.Error
-	if errors.As(err, &e) && e.RetryAfter > wait {
+	if e, ok := errors.AsType[*contract.Error](err); ok && e.RetryAfter > wait {
 		return e.RetryAfter
 	}
 	return wait
@@ -56,8 +55,7 @@ func (r Retry) exhausted(tries int) bool { return r.Attempts > 0 && tries >= r.A
 
 // stepError is what a step returns for good: the same value now and at every replay.
 func stepError(name string, tries int, err error) *contract.Error {
-	var e *contract.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*contract.Error](err); ok {
 		return e
 	}
 	return ErrStepFailed.Sayf("the step %s failed at each of %d attempts: %s", name, tries, brief(err.Error()))

@@ -165,9 +165,9 @@ func (r *Run) compensate() {
 	// Undoing must not begin on account of results that a crash could still change.
 	r.inst.settleRecords()
 	r.inst.j.enter(Compensating)
-	for i := len(r.undo) - 1; i >= 0; i-- {
-		if err := r.do(r.undo[i]); err != nil {
-			r.inst.park(fmt.Sprintf("the compensation %s failed: %v", r.undo[i].name, err))
+	for _, c := range slices.Backward(r.undo) {
+		if err := r.do(c); err != nil {
+			r.inst.park(fmt.Sprintf("the compensation %s failed: %v", c.name, err))
 		}
 	}
 }

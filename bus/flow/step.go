@@ -214,11 +214,11 @@ func (r *Run) failed(c call, tries int, err error) (final error, done bool) {
 		Index: r.next, Kind: c.kind, Name: c.name, Hash: c.opts.hash,
 		At: time.Now().UnixMilli(), Tries: tries, Last: brief(err.Error()),
 	}
-	var crash panicError
-	var bad unrecordable
-	refused := contract.IsRefusal(err) && !errors.As(err, &bad)
+	crash, panicked := errors.AsType[panicError](err)
+	_, bad := errors.AsType[unrecordable](err)
+	refused := contract.IsRefusal(err) && !bad
 	switch {
-	case errors.As(err, &bad):
+	case bad:
 		in.open = open
 		in.parkOpen(fmt.Sprintf("the result of the step %q cannot be journaled: %v", c.name, err))
 	case c.kind == kindUndo && (refused || c.opts.retry.exhausted(tries)):
@@ -233,7 +233,7 @@ func (r *Run) failed(c call, tries int, err error) (final error, done bool) {
 		open.Intent = true
 		in.open = open
 		in.parkOpen(inDoubt(c.name, err.Error()))
-	case errors.As(err, &crash) && tries >= panicAttempts:
+	case panicked && tries >= panicAttempts:
 		in.open = open
 		in.parkOpen(fmt.Sprintf("the step %q panicked %d times: %v", c.name, tries, crash.value))
 	}

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -102,7 +103,7 @@ func plans(appends int) [][]crashAt {
 func crash[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, plan []crashAt) Outcome[Out] {
 	t.Helper()
 	log := NewLog()
-	crashes := ""
+	var crashes []string
 	for i, c := range plan {
 		n := c.n
 		if i == 0 {
@@ -116,10 +117,10 @@ func crash[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, plan 
 		if ended && log.Alive() {
 			break // it was shorter than the plan
 		}
-		crashes += ", " + c.String()
+		crashes = append(crashes, c.String())
 		log.Revive()
 	}
-	return finish(t, def, in, log, crashes)
+	return finish(t, def, in, log, strings.Join(crashes, ", then "))
 }
 
 func rehearse[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, log *Log) (flow.State, bool, error) {
@@ -138,11 +139,11 @@ func finish[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, log 
 		t.Fatal(err)
 	}
 	if !ended {
-		t.Fatalf("the flow did not end%s", crashes)
+		t.Fatalf("the flow did not end: %s", crashes)
 	}
 	o := Outcome[Out]{Status: state.Status, Err: state.Err, Reason: state.Reason, Steps: state.Steps, Crashes: "undisturbed"}
 	if crashes != "" {
-		o.Crashes = crashes[2:]
+		o.Crashes = crashes
 	}
 	if state.Status == flow.Completed {
 		if o.Out, err = flow.ResultOf[Out](state); err != nil {

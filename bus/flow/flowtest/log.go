@@ -90,48 +90,48 @@ func (l *Log) Revive() {
 
 // Append implements flow.Log.
 func (l *Log) Append(msg *nats.Msg, expect uint64, done func(uint64, error)) {
-	if sequence, err, answered := l.append(msg, expect); answered {
+	if sequence, answered, err := l.append(msg, expect); answered {
 		done(sequence, err)
 	}
 }
 
-func (l *Log) append(msg *nats.Msg, expect uint64) (sequence uint64, err error, answered bool) { //nolint:revive // the last one decides
+func (l *Log) append(msg *nats.Msg, expect uint64) (sequence uint64, answered bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.dead {
-		return 0, nil, false
+		return 0, false, nil
 	}
 	l.appends++
 	fault := l.faults[l.appends]
 	switch fault {
 	case CrashBefore:
 		l.die()
-		return 0, nil, false
+		return 0, false, nil
 	case LostMessage:
-		return 0, bus.ErrUnknown, true
+		return 0, true, bus.ErrUnknown
 	case Refused:
-		return 0, bus.ErrConflict, true
+		return 0, true, bus.ErrConflict
 	case Missing:
-		return 0, bus.ErrNoStream, true
+		return 0, true, bus.ErrNoStream
 	case None, CrashAfter, LostAck:
 	}
 	if last := l.last[msg.Subject]; expect != bus.NoExpectation && uint64(last) != expect { //nolint:gosec // an index
-		return 0, bus.ErrConflict, true
+		return 0, true, bus.ErrConflict
 	}
 	l.messages = append(l.messages, flow.Stored{
 		Subject: msg.Subject, Header: maps.Clone(msg.Header), Data: bytes.Clone(msg.Data),
-		Sequence: uint64(len(l.messages) + 1), Time: time.Now(), //nolint:gosec // a length
+		Sequence: uint64(len(l.messages) + 1), Time: time.Now(),
 	})
 	l.last[msg.Subject] = len(l.messages)
 	switch fault {
 	case CrashAfter:
 		l.die()
-		return 0, nil, false
+		return 0, false, nil
 	case LostAck:
-		return 0, bus.ErrUnknown, true
+		return 0, true, bus.ErrUnknown
 	case None, CrashBefore, LostMessage, Refused, Missing:
 	}
-	return uint64(len(l.messages)), nil, true //nolint:gosec // a length
+	return uint64(len(l.messages)), true, nil
 }
 
 // Last implements flow.Log.

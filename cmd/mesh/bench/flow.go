@@ -160,11 +160,8 @@ func tripFlow(version int, step time.Duration) flow.Definition[trip, trip] {
 	names := [flowSteps]string{"reserve", "pay", "ship"}
 	return flow.Define("trip", version, func(run *flow.Run, in trip) (trip, error) {
 		for _, name := range names {
-			out, err := flow.Step(run, name, func(context.Context) (trip, error) {
-				if step > 0 {
-					time.Sleep(step)
-				}
-				return trip{in.Order, in.Total + 1}, nil
+			out, err := flow.Step(run, name, func(ctx context.Context) (trip, error) {
+				return trip{in.Order, in.Total + 1}, work(ctx, step)
 			})
 			if err != nil {
 				return trip{}, err
@@ -173,6 +170,19 @@ func tripFlow(version int, step time.Duration) flow.Definition[trip, trip] {
 		}
 		return in, nil
 	})
+}
+
+// work takes d.
+func work(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // serveFlow runs a worker until stop is called.

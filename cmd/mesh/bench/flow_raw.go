@@ -38,7 +38,9 @@ func (r *rawTrips) do(ctx context.Context, _ int) error {
 	if _, err := r.append(ctx, "in."+id, start, 0); err != nil {
 		return err
 	}
-	time.Sleep(flowSteps * r.step)
+	if err := work(ctx, flowSteps*r.step); err != nil {
+		return err
+	}
 	sequence, err := r.append(ctx, "log."+id, first, 0)
 	if err != nil {
 		return err
