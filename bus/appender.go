@@ -161,6 +161,9 @@ func (a *Appender) start(msg *nats.Msg, expect uint64, done func(Ack, error)) (u
 		if a.take(token) == nil {
 			return token, nil // already answered, by close or a lost connection
 		}
+		if errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionReconnecting) {
+			err = fmt.Errorf("%w: no connection", ErrNoStream)
+		}
 		return token, fmt.Errorf("append to %s: %w", msg.Subject, err)
 	}
 	return token, nil

@@ -120,6 +120,7 @@ func (c *Conn) options(cfg Config) []nats.Option {
 		nats.ReconnectJitter(100*time.Millisecond, 200*time.Millisecond),
 		nats.Timeout(2 * time.Second),
 		nats.PingInterval(10 * time.Second),
+		nats.ReconnectBufSize(-1), // what cannot be sent now fails now: nothing is stored after its deadline
 		nats.ErrorHandler(c.asyncError),
 		nats.DisconnectErrHandler(c.disconnected),
 		nats.ReconnectHandler(func(nc *nats.Conn) {

@@ -59,6 +59,10 @@ func keepMetadata(have, want map[string]string) map[string]string {
 	return all
 }
 
+// codeNoPeers: too few servers of the cluster are there for the replicas; they may
+// still be starting.
+const codeNoPeers = 10005
+
 // retryProvision repeats f while the cluster is not ready.
 func retryProvision(ctx context.Context, f func(context.Context) error) error {
 	for {
@@ -67,7 +71,7 @@ func retryProvision(ctx context.Context, f func(context.Context) error) error {
 		cancel()
 		var api *jetstream.APIError
 		transient := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, jetstream.ErrNoStreamResponse) ||
-			(errors.As(err, &api) && api.Code == 503)
+			(errors.As(err, &api) && (api.Code == 503 || api.ErrorCode == codeNoPeers))
 		if err == nil || !transient {
 			return err
 		}
