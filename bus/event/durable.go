@@ -60,35 +60,40 @@ func (c *core) config() jetstream.ConsumerConfig {
 // ensure returns once the durable exists and fits. A stream that is missing and a
 // server that does not answer are waited for.
 func (c *core) ensure(ctx context.Context) error {
-	denied := make(chan bus.Denied, 1)
+	trying, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	defer c.conn.WatchDenied(func(d bus.Denied) {
 		if strings.HasPrefix(d.Subject, "$JS.API.CONSUMER.") && strings.Contains(d.Subject, "."+c.info.Stream+"."+c.durable) {
-			select {
-			case denied <- d:
-			default:
-			}
+			stop(d)
 		}
 	})()
 	pause, said := ensurePause, false
 	for {
-		err := c.ensureOnce(ctx)
+		err := c.ensureOnce(trying)
 		var drift *DriftError
 		if err == nil || errors.As(err, &drift) || errors.Is(err, nats.ErrConnectionClosed) {
 			return err
 		}
-		if !said {
+		if !said && trying.Err() == nil {
 			c.log.Info("waiting for the stream of a consumer", telemetry.KeyError, err.Error())
 			said = true
 		}
 		select {
-		case <-ctx.Done():
-			return fmt.Errorf("consumer %s on %s: %w (%w)", c.durable, c.info.Stream, ctx.Err(), err)
-		case d := <-denied:
-			return fmt.Errorf("consumer %s on %s does not exist and may not be created here: %w", c.durable, c.info.Stream, d)
+		case <-trying.Done():
+			return c.notEnsured(trying, err)
 		case <-time.After(pause):
 			pause = min(2*pause, ensureMax)
 		}
 	}
+}
+
+// notEnsured says why the durable does not stand: the server denied it, or the time ran
+// out.
+func (c *core) notEnsured(trying context.Context, err error) error {
+	if denied, ok := errors.AsType[bus.Denied](context.Cause(trying)); ok {
+		return fmt.Errorf("consumer %s on %s does not exist and may not be created here: %w", c.durable, c.info.Stream, denied)
+	}
+	return fmt.Errorf("consumer %s on %s: %w (%w)", c.durable, c.info.Stream, trying.Err(), err)
 }
 
 func (c *core) ensureOnce(ctx context.Context) error {

@@ -17,6 +17,7 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/payments"
 	wire "github.com/ordermesh/ordermesh/contracts/sandbox"
 	"github.com/ordermesh/ordermesh/contracts/sealed"
+	"github.com/ordermesh/ordermesh/embedded/natsd"
 	"github.com/ordermesh/ordermesh/services/sandbox"
 )
 
@@ -438,5 +439,42 @@ func TestTheSealingKeyIsMadeOnce(t *testing.T) {
 	w.serve(nil)
 	if third := w.key(); third != first {
 		t.Errorf("a restart makes another key: %+v, %+v", first, third)
+	}
+}
+
+func TestDerivedPermissionsAreEnough(t *testing.T) {
+	t.Parallel()
+	users := []natsd.User{{Name: "admin", Admin: true}}
+	for _, s := range []contract.Service{wire.Provider, payments.Descriptor} {
+		allowed := s.Permissions(contract.Development)
+		users = append(users, natsd.User{
+			Name: s.Name, Password: "p", Publish: allowed.Publish, Subscribe: allowed.Subscribe, AllowResponses: allowed.Responses,
+		})
+	}
+	b := bustest.Server(t, bustest.WithServices(wire.Provider, payments.Descriptor),
+		bustest.WithServer(natsd.Config{DefaultUser: "admin", Users: users}))
+	dial := func(service string) *bus.Conn {
+		conn := b.Dial(t, bustest.WithService(service), bustest.WithUser(service, "p"))
+		t.Cleanup(conn.WatchDenied(func(d bus.Denied) { t.Error(d) }))
+		return conn
+	}
+	p, err := sandbox.NewProvider(dial("provider"), sandbox.ProviderConfig{})
+	check(t, err)
+	run(t, p)
+	s, err := New(dial("payments"), Config{})
+	check(t, err)
+	run(t, s)
+	w := &world{t: t, broker: b, conn: b.Dial(t), client: rpc.NewClient(b.Dial(t))}
+	w.sealer, err = sealed.NewSealer(w.key())
+	check(t, err)
+	for _, step := range []func() (payments.Payment, error){
+		func() (payments.Payment, error) { return w.authorize("o", wire.TokenOK) },
+		func() (payments.Payment, error) { return w.authorize("o", wire.TokenOK) },
+		func() (payments.Payment, error) { return w.do(payments.Capture, "o") },
+		func() (payments.Payment, error) { return w.do(payments.Refund, "o") },
+	} {
+		if _, err := step(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/rpc"
@@ -17,6 +18,7 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/postal"
 	wire "github.com/ordermesh/ordermesh/contracts/sandbox"
 	"github.com/ordermesh/ordermesh/contracts/shipping"
+	"github.com/ordermesh/ordermesh/embedded/natsd"
 	"github.com/ordermesh/ordermesh/services/sandbox"
 )
 
@@ -310,4 +312,37 @@ func TestACancellationBetweenCarrierAndNote(t *testing.T) {
 	if p := w.parcel("o"); p != wire.ParcelCancelled {
 		t.Errorf("the carrier says %s", p)
 	}
+}
+
+func TestDerivedPermissionsAreEnough(t *testing.T) {
+	t.Parallel()
+	users := []natsd.User{{Name: "admin", Admin: true}}
+	for _, s := range []contract.Service{wire.Carrier, shipping.Descriptor} {
+		allowed := s.Permissions(contract.Development)
+		users = append(users, natsd.User{
+			Name: s.Name, Password: "p", Publish: allowed.Publish, Subscribe: allowed.Subscribe, AllowResponses: allowed.Responses,
+		})
+	}
+	b := bustest.Server(t, streams, bustest.WithServer(natsd.Config{DefaultUser: "admin", Users: users}))
+	dial := func(service string) *bus.Conn {
+		conn := b.Dial(t, bustest.WithService(service), bustest.WithUser(service, "p"))
+		t.Cleanup(conn.WatchDenied(func(d bus.Denied) { t.Error(d) }))
+		return conn
+	}
+	c, err := sandbox.NewCarrier(dial("carrier"), sandbox.CarrierConfig{})
+	check(t, err)
+	run(t, c)
+	s, err := New(dial("shipping"), Config{Transit: time.Second})
+	check(t, err)
+	run(t, s)
+	w := &world{t: t, broker: b, client: rpc.NewClient(b.Dial(t))}
+	for _, order := range []string{"a", "b"} {
+		if _, err := w.create(order); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := w.do(shipping.Cancel, "a"); err != nil {
+		t.Error(err)
+	}
+	w.delivered("b")
 }
