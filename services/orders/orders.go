@@ -10,6 +10,7 @@ package orders
 
 import (
 	"context"
+	"time"
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/event"
@@ -100,8 +101,14 @@ func (s *Service) addWorker(conn *bus.Conn) error {
 	return nil
 }
 
+// reactionWait is how long an order may wait for its checkout, or a delivery for being
+// noted, when the process that was about to do it is killed. Held events say every
+// second that they are alive, so a slow reaction is not repeated.
+const reactionWait = 5 * time.Second
+
 func (s *Service) addCheckoutStarter(conn *bus.Conn) error {
-	consumer, err := event.NewConsumer(conn, orders.Events, orders.CheckoutConsumer, event.Types("order.placed.v1"))
+	consumer, err := event.NewConsumer(conn, orders.Events, orders.CheckoutConsumer,
+		event.Types("order.placed.v1"), event.WithAckWait(reactionWait))
 	if err != nil {
 		return err
 	}
@@ -110,7 +117,8 @@ func (s *Service) addCheckoutStarter(conn *bus.Conn) error {
 }
 
 func (s *Service) addDeliveries(conn *bus.Conn) error {
-	consumer, err := event.NewConsumer(conn, shipping.Events, orders.DeliveredConsumer, event.Types("shipment.delivered.v1"))
+	consumer, err := event.NewConsumer(conn, shipping.Events, orders.DeliveredConsumer,
+		event.Types("shipment.delivered.v1"), event.WithAckWait(reactionWait))
 	if err != nil {
 		return err
 	}
