@@ -214,6 +214,6 @@ func (c *core) respond(reply string, answer []byte) {
 		return
 	}
 	if err := c.conn.NATS().Publish(reply, answer); err != nil {
-		c.log.Warn("cannot acknowledge, the message will come again", telemetry.KeyError, err.Error())
+		c.log.Debug("cannot acknowledge, the message will come again", telemetry.KeyError, err.Error()) // once for each during an outage
 	}
 }
