@@ -70,12 +70,13 @@ func Do[In, Out any](ctx context.Context, c *Client, d Definition[In, Out], id s
 		return out, err
 	}
 	// An outcome proves that the start was stored: only a failed append is told.
-	if err := c.conn.Appender().Start(msg, 0, func(_ bus.Ack, err error) {
+	failed := func(_ bus.Ack, err error) {
 		if err != nil {
 			offer(answers, answer{err: err})
 		}
-	}); err != nil {
-		return out, err
+	}
+	if err := c.conn.Appender().Start(msg, 0, failed); err != nil {
+		failed(bus.Ack{}, err)
 	}
 	return resultOf[Out](c.await(ctx, d.name, id, answers, func(err error) error {
 		return c.startAfter(ctx, d.spec, id, body, reply, err)

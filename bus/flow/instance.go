@@ -53,6 +53,9 @@ func newInstance(ctx context.Context, e *engine, first *input) *instance {
 // attach puts the instance on a journal and takes in what arrived before.
 func (in *instance) attach(j *journal, s spec, args []byte) {
 	in.spec, in.args, in.base = s, args, stepContext(in.ctx, j.origin)
+	if in.history == nil {
+		in.history = make([]record, 0, 4)
+	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.j = j
@@ -68,9 +71,7 @@ func (in *instance) newJournal(o origin) *journal {
 		writer: in.eng.writer(), origin: o, status: Running, prefix: o.append(make([]byte, 0, 256)),
 	}
 	j.changed.L = &j.mu
-	if buf, ok := buffers.Get().(*[]byte); ok {
-		j.buf = *buf
-	}
+	j.buf, j.page, j.ends = borrow(), borrow(), j.few[:0]
 	return j
 }
 
@@ -90,8 +91,8 @@ func (in *instance) settle(e ending) {
 		h.ack()
 	}
 	failpoint.Hit("flow.input_acked")
-	buf := in.j.buf
-	buffers.Put(&buf)
+	giveBack(in.j.buf)
+	giveBack(in.j.page)
 	in.eng.metrics.of(in.name).ended[e.Status].Inc()
 	in.ended(in)
 }

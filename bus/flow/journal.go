@@ -65,6 +65,7 @@ type journal struct {
 	page    []byte   // encoded records of the current page, as far as they were sent
 	pending []byte   // encoded records that were never sent
 	ends    []int    // where each of them ends
+	few     [8]int   // room for them
 	open    *record
 	end     *ending
 
@@ -82,6 +83,22 @@ type journal struct {
 }
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// borrow returns an empty buffer with some room.
+func borrow() []byte {
+	if b, ok := buffers.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return nil
+}
+
+// giveBack returns a buffer that nobody refers to any more. One that has become big
+// is left to the garbage collector.
+func giveBack(b []byte) {
+	if cap(b) <= 4*fullPage {
+		buffers.Put(&b)
+	}
+}
 
 // add appends a closed record and clears the open one. It returns the version to
 // wait for when the record must be durable.

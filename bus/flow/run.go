@@ -59,16 +59,16 @@ func (r *Run) Now() time.Time {
 }
 
 // outside refuses operations inside of a step: their order would not be determined.
-func (r *Run) outside(what string) {
+func (r *Run) outside(name string) {
 	if r.inside != "" {
-		r.inst.park(fmt.Sprintf("%s inside of the step %q: steps cannot be nested", what, r.inside))
+		r.inst.park(fmt.Sprintf("%q is inside of the step %q: steps cannot be nested", name, r.inside))
 	}
 }
 
 // claim takes a name. Names are unique within an instance, because keys derive from
 // them.
 func (r *Run) claim(name string) {
-	r.outside(fmt.Sprintf("step %q", name))
+	r.outside(name)
 	if !contract.ValidID(name) {
 		r.inst.park(fmt.Sprintf("step name %q cannot be used: 1 to %d of A-Z a-z 0-9 _ -", name, contract.MaxID))
 	}
@@ -79,6 +79,7 @@ func (r *Run) claim(name string) {
 
 // names is a set of step names. Most flows have a handful, for which a slice does.
 type names struct {
+	room [8]string
 	few  []string
 	many map[string]struct{}
 }
@@ -86,6 +87,9 @@ type names struct {
 // add reports whether the name is new.
 func (n *names) add(name string) bool {
 	const few = 16
+	if n.few == nil {
+		n.few = n.room[:0]
+	}
 	if n.many == nil && len(n.few) < few {
 		if slices.Contains(n.few, name) {
 			return false

@@ -65,6 +65,13 @@ func WithAtMostOnce() StepOption { return func(o *stepOptions) { o.once = true }
 
 func stepOptionsOf(r *Run, name string, opts []StepOption) stepOptions {
 	o := stepOptions{retry: Retry{}.withDefaults(), timeout: defaultTimeout}
+	if len(opts) == 0 {
+		return o
+	}
+	return o.with(r, name, opts)
+}
+
+func (o stepOptions) with(r *Run, name string, opts []StepOption) stepOptions {
 	for _, opt := range opts {
 		opt(&o)
 	}
