@@ -24,6 +24,9 @@ func benchmarks() []benchmark {
 	return []benchmark{
 		{"rpc", "request and reply, beside nats.go by hand", bench.RPC},
 		{"append", "commands on entities, beside compare-and-append by hand; cold loads", bench.Append},
+		{"consume", "a durable consumer, beside a Consume loop by hand", bench.Consume},
+		{"flow", "flows of three steps, beside as many appends by hand", bench.Flow},
+		{"orders", "orders from placed to delivered, beside a chain of as many appends, deliveries and calls", bench.Orders(startInstant)},
 	}
 }
 

@@ -83,12 +83,17 @@ func runDev(ctx context.Context, c *cli, o devOptions) (err error) {
 	}
 	defer func() { err = errors.Join(err, stopServer(ctx, server)) }()
 	d := &devMesh{cli: c, options: o, telemetry: tel, server: server, web: web, directory: dir}
-	d.services = hostAll(services, profileDev, func(ctx context.Context, name string) (*bus.Conn, error) {
-		return bus.Dial(ctx, bus.Config{
-			URL: server.URL(), Service: name, User: name, Password: passwords[name], Telemetry: tel.For(name),
-		})
-	})
+	d.services = hostAll(services, profileDev, dialAs(server.URL(), passwords, tel))
 	return d.run(ctx)
+}
+
+// dialAs connects each service as its own user.
+func dialAs(url string, passwords map[string]string, tel *telemetry.Telemetry) dialer {
+	return func(ctx context.Context, name string) (*bus.Conn, error) {
+		return bus.Dial(ctx, bus.Config{
+			URL: url, Service: name, User: name, Password: passwords[name], Telemetry: tel.For(name),
+		})
+	}
 }
 
 func (o *devOptions) check() error {

@@ -36,7 +36,10 @@ type serving interface {
 // allServices lists every service of the mesh. `mesh dev` runs them all, `mesh run`
 // those that it is told; permissions, streams and buckets follow from the
 // descriptors.
-func allServices() []service {
+func allServices() []service { return servicesWith(shippingservice.Config{}) }
+
+// servicesWith is allServices with shipping as the caller wants it.
+func servicesWith(ship shippingservice.Config) []service {
 	return []service{
 		{catalog.Descriptor, from(func(c *bus.Conn) (*catalogservice.Service, error) {
 			return catalogservice.New(c, catalogservice.Config{})
@@ -51,7 +54,7 @@ func allServices() []service {
 			return paymentsservice.New(c, paymentsservice.Config{})
 		})},
 		{shipping.Descriptor, from(func(c *bus.Conn) (*shippingservice.Service, error) {
-			return shippingservice.New(c, shippingservice.Config{})
+			return shippingservice.New(c, ship)
 		})},
 		{sandbox.Provider, from(func(c *bus.Conn) (*sandboxservice.Provider, error) {
 			return sandboxservice.NewProvider(c, sandboxservice.ProviderConfig{})

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+	shippingservice "github.com/ordermesh/ordermesh/services/shipping"
+)
+
+// startInstant runs what `mesh dev` runs, for a benchmark: in this process, on an
+// empty store below dir and with a carrier that delivers at once.
+func startInstant(ctx context.Context, dir string) (url string, stop func() error, err error) {
+	tel, err := telemetry.New(telemetry.Config{Writer: io.Discard, Level: slog.LevelWarn})
+	if err != nil {
+		return "", nil, err
+	}
+	services := servicesWith(shippingservice.Config{Transit: shippingservice.Instant})
+	server, passwords, err := startServer(dir, 0, services, tel)
+	if err != nil {
+		return "", nil, err
+	}
+	list := hostAll(services, profileDev, dialAs(server.URL(), passwords, tel))
+	run, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- bus.Run(run, runners(list)...) }()
+	stop = func() error {
+		cancel()
+		return errors.Join(<-done, stopServer(ctx, server))
+	}
+	wait, cancelWait := context.WithTimeout(ctx, readyTimeout)
+	defer cancelWait()
+	if err := awaitReady(wait, list); err != nil {
+		return "", nil, errors.Join(err, stop())
+	}
+	return server.URL(), stop, nil
+}
