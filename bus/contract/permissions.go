@@ -66,7 +66,7 @@ func (s Service) Permissions(rights Rights) Permissions {
 		p.pub("flow."+other+".in.>", "$JS.API.STREAM.INFO."+FlowStream)
 		p.load(FlowStream)
 	}
-	return Permissions{Publish: p.unique(p.publish), Subscribe: p.unique(p.subscribe), Responses: len(s.Serves) > 0}
+	return Permissions{Publish: p.unique(p.publish), Subscribe: p.unique(p.subscribe), Responses: len(s.Serves)+len(s.Consumes) > 0}
 }
 
 type grant struct {
@@ -101,6 +101,7 @@ func (g *grant) durable(stream, name, filter string) {
 		"$JS.API.STREAM.INFO."+stream,
 		"$JS.API.CONSUMER.INFO."+stream+"."+name,
 		"$JS.API.CONSUMER.MSG.NEXT."+stream+"."+name,
+		"$JS.API.CONSUMER.UNPIN."+stream+"."+name,
 		"$JS.ACK."+stream+"."+name+".>", "$JS.ACK.*.*."+stream+"."+name+".>",
 	)
 	if g.rights == Development || name == "*" {
