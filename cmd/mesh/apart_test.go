@@ -1,11 +1,17 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"net/url"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/ordermesh/ordermesh/bus/bustest"
+	"github.com/ordermesh/ordermesh/cmd/mesh/chaos"
 	"github.com/ordermesh/ordermesh/contracts/orders"
+	"github.com/ordermesh/ordermesh/embedded/natsd"
 )
 
 // TestApart: one process per service, started in random order against a server that
@@ -49,4 +55,116 @@ func TestApart(t *testing.T) {
 			t.Errorf("%s: exit code %d after SIGTERM\n%s", name, code, p.log)
 		}
 	}
+}
+
+// TestTwoOfEverything: every service runs in two processes, each as the user that is
+// meant for it. While orders of every kind come in, one process of each service dies
+// for good; the other one goes on with its work.
+func TestTwoOfEverything(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	users, passwords := devUsers(descriptors(allServices()))
+	server := bustest.Server(t, bustest.WithServer(natsd.Config{Users: users, DefaultUser: developer}))
+	pairs := launchPairs(t, random, func(service string) string { return asUser(t, server.URL(), service, passwords[service]) })
+	client, ledger := customers(t, server.URL())
+
+	load := chaos.Load{
+		Name: "pair", Orders: 160, Clients: 16, SKUs: stockShelves(t, server.URL()), Seed: seed,
+		Mix: chaos.Mix{Declined: 15, Flaky: 15, Timeout: 5, Cancel: 20}, CancelDelay: 50 * time.Millisecond,
+	}
+	placed := make(chan error, 1)
+	go func() { placed <- load.Run(t.Context(), client, ledger) }()
+	victims := serviceNames()
+	random.Shuffle(len(victims), func(i, j int) { victims[i], victims[j] = victims[j], victims[i] })
+	for i, name := range victims {
+		if err := ledger.Reach(t.Context(), (i+1)*load.Orders/(len(victims)+1)); err != nil {
+			t.Fatal(err)
+		}
+		pairs[name][0].kill()
+		t.Logf("kill -9 of %s after %d orders", name, ledger.Len())
+	}
+	if err := <-placed; err != nil {
+		t.Fatal(err)
+	}
+	verdict, err := chaos.Rest(t.Context(), client, ledger, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(verdict)
+	for _, broken := range verdict.Broken {
+		t.Error(broken)
+	}
+	if verdict.Orders != load.Orders || client.Internal.Load() > 0 {
+		t.Errorf("%d orders of %d, %d internal errors", verdict.Orders, load.Orders, client.Internal.Load())
+	}
+	for name, pair := range pairs {
+		if code := pair[1].stop(); code != exitGood {
+			t.Errorf("%s: exit code %d after SIGTERM\n%s", name, code, pair[1].log)
+		}
+	}
+}
+
+// launchPairs starts every service twice, all in random order, and waits until all
+// are ready.
+func launchPairs(t *testing.T, random *rand.Rand, urlOf func(service string) string) map[string][]*child {
+	t.Helper()
+	names := append(serviceNames(), serviceNames()...)
+	random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	t.Logf("order of start: %v", names)
+	pairs := map[string][]*child{}
+	for _, name := range names {
+		pairs[name] = append(pairs[name], launchMesh(t, "run", name, "--nats", urlOf(name)))
+	}
+	for _, pair := range pairs {
+		for _, p := range pair {
+			p.awaitReady()
+		}
+	}
+	return pairs
+}
+
+// asUser adds a name and a password to a URL.
+func asUser(t *testing.T, address, name, password string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(name, password)
+	return u.String()
+}
+
+// customers are a client that insists on answers and a book of what it was told.
+func customers(t *testing.T, address string) (*chaos.Client, *chaos.Ledger) {
+	t.Helper()
+	ledger, err := chaos.NewLedger(filepath.Join(t.TempDir(), "acknowledged.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := chaos.Dial(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		client.Close()
+		if err := ledger.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return client, ledger
+}
+
+// stockShelves puts five products with more stock than anybody orders on sale.
+func stockShelves(t *testing.T, address string) []string {
+	t.Helper()
+	s := shop{t, dial(t, address)}
+	var skus []string
+	for i := range 5 {
+		sku := fmt.Sprintf("SKU-%02d", i)
+		s.stock(sku, 100*(i+1), 10_000)
+		skus = append(skus, sku)
+	}
+	return skus
 }

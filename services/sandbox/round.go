@@ -21,8 +21,8 @@ const (
 	callTimeout    = 5 * time.Second
 	retryMin       = 5 * time.Millisecond
 	retryMax       = 5 * time.Second
-	rescanEvery    = 10 * time.Second
-	rescanPatience = 3 * time.Second // how overdue another process's parcel is before this one takes it up
+	rescanEvery    = 2 * time.Second
+	rescanPatience = 2 * time.Second // how overdue another process's parcel is before this one takes it up
 )
 
 // round delivers parcels: each at its due time, again until the merchant has answered.
