@@ -9,16 +9,17 @@ import (
 	"sync"
 )
 
-// Variant is one way to build the mesh binary: a build tag, or "" for none.
+// Variant is one way to build the mesh binary: build tags, or "" for none.
 type Variant string
 
-// The variants. The sabotaged ones each lack one protection.
+// The variants. The sabotaged ones each lack one protection; one of them needs a
+// crash at a certain point to do harm.
 const (
 	Plain      Variant = ""
 	Failpoint  Variant = "failpoint"
 	NoCAS      Variant = "sabotage_nocas"
 	EarlyAck   Variant = "sabotage_earlyack"
-	RandomKey  Variant = "sabotage_randomkey"
+	RandomKey  Variant = "sabotage_randomkey,failpoint"
 	StaleCache Variant = "sabotage_stalecache"
 )
 
@@ -68,7 +69,7 @@ func (b *Binaries) Path(ctx context.Context, v Variant) (string, error) {
 }
 
 func (b *Binaries) build(ctx context.Context, v Variant, path string) error {
-	args := []string{"build", "-o", path}
+	args := []string{"build", "-ldflags=-s -w", "-o", path}
 	if v != Plain {
 		args = append(args, "-tags", string(v))
 	}

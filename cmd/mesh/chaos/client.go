@@ -25,16 +25,14 @@ type Client struct {
 	// Tries counts requests, repeated ones included.
 	Tries atomic.Int64
 
-	mu     sync.Mutex
-	alive  context.Context // ends with the connection, so that no try waits for a dead server
-	broken context.CancelFunc
+	mu   sync.Mutex
+	lost chan struct{} // closed when the connection is lost, so that no try waits for a dead server
 }
 
 // Dial returns a client that connects as soon as a server listens and again each
 // time one comes back.
 func Dial(url string) (*Client, error) {
-	c := &Client{}
-	c.alive, c.broken = context.WithCancel(context.Background())
+	c := &Client{lost: make(chan struct{})}
 	nc, err := nats.Connect(url, nats.Name("chaos"),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
 		nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1), nats.IgnoreAuthErrorAbort(),
@@ -55,14 +53,24 @@ func Dial(url string) (*Client, error) {
 func (c *Client) disconnected() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.broken()
-	c.alive, c.broken = context.WithCancel(context.Background())
+	close(c.lost)
+	c.lost = make(chan struct{})
 }
 
-func (c *Client) aliveContext() context.Context {
+// whileConnected returns a context that ends when the connection is lost.
+func (c *Client) whileConnected(ctx context.Context) (context.Context, context.CancelFunc) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.alive
+	lost := c.lost
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	go func() {
+		select {
+		case <-lost:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // JetStream gives access to the streams.
@@ -74,7 +82,6 @@ func (c *Client) NATS() *nats.Conn { return c.nc }
 // Close ends the connection.
 func (c *Client) Close() {
 	c.nc.Close()
-	c.broken()
 }
 
 // Call asks once. A *contract.Error is the service's answer; any other error means
@@ -88,9 +95,8 @@ func (c *Client) Call(ctx context.Context, subject, key string, request, respons
 	if key != "" {
 		msg.Header.Set(contract.HeaderCommand, key)
 	}
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	ctx, cancel := c.whileConnected(ctx)
 	defer cancel()
-	defer context.AfterFunc(c.aliveContext(), cancel)()
 	c.Tries.Add(1)
 	answer, err := c.nc.RequestMsgWithContext(ctx, msg)
 	if err != nil {

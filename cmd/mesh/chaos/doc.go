@@ -17,7 +17,8 @@
 // process group and waited for, and on Linux the kernel ends it with the test
 // process.
 //
-// By default the tests are short. MESH_CHAOS=ci runs the numbers that a commit must
-// stand, MESH_CHAOS=full ten to fifty times as much; MESH_CHAOS_SEED repeats a
-// schedule and MESH_CHAOS_RACE=1 builds every binary with the race detector.
+// By default the tests are short and leave the sabotaged builds out. MESH_CHAOS=ci, or
+// MESH_LONG=1, runs the numbers that a commit must stand, MESH_CHAOS=full those of a
+// night; MESH_CHAOS_SEED repeats a schedule and MESH_CHAOS_RACE=1 builds every binary
+// with the race detector.
 package chaos

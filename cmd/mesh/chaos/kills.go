@@ -14,35 +14,40 @@ type Restart struct {
 	First time.Duration // from the kill until the next order was acknowledged
 }
 
-// killUnderLoad kills the mesh the given number of times, spread at random over the
-// acknowledgements of a load of so many orders, and starts it again each time.
-func killUnderLoad(ctx context.Context, m *Mesh, ledger *Ledger, kills, orders int, seed uint64) ([]Restart, error) {
-	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // repeatable, not secret
+// busyFor is how long a mesh works on a portion of orders, about.
+const busyFor = 200 * time.Millisecond
+
+// killUnderLoad opens the load's gate portion by portion. In the middle of each but
+// the last it ends the mesh with stop, at a moment that the seed chooses, and starts
+// it again.
+func killUnderLoad(ctx context.Context, r *Mesh, ledger *Ledger, l Load, kills int, stop func() error) ([]Restart, error) {
+	random := rand.New(rand.NewPCG(l.Seed, 0)) //nolint:gosec // repeatable, not secret
+	defer l.Gate.Open(l.Orders)
 	var all []Restart
 	for k := range kills {
-		// The last part of the load is left to run without a kill.
-		at := orders * (k + r.IntN(2) + 1) / (kills + 2)
-		if err := ledger.Reach(ctx, max(at, ledger.Len()+1)); err != nil {
+		placed, portion := l.Orders*k/(kills+1), l.Orders/(kills+1)
+		l.Gate.Open(placed + portion)
+		if err := ledger.Reach(ctx, placed+random.IntN(portion)+1); err != nil {
 			return all, err
 		}
-		select { // any moment between two acknowledgements and in what follows them
-		case <-time.After(time.Duration(r.Int64N(int64(30 * time.Millisecond)))):
+		select { // between two acknowledgements, or in what follows the last one
+		case <-time.After(time.Duration(random.Int64N(int64(busyFor)))):
 		case <-ctx.Done():
 			return all, ctx.Err()
 		}
 		acked, start := ledger.Len(), time.Now()
-		m.Kill()
-		if err := m.Up(ctx); err != nil {
-			return all, fmt.Errorf("start after kill %d: %w", k+1, err)
+		if err := stop(); err != nil {
+			return all, fmt.Errorf("stop %d: %w", k+1, err)
 		}
-		restart := Restart{Acked: acked, Ready: time.Since(start)}
-		if acked < orders {
-			if err := ledger.Reach(ctx, acked+1); err != nil {
-				return all, fmt.Errorf("after kill %d: %w", k+1, err)
-			}
-			restart.First = time.Since(start)
+		if err := r.Up(ctx); err != nil {
+			return all, fmt.Errorf("start after stop %d: %w", k+1, err)
 		}
-		all = append(all, restart)
+		ready := time.Since(start)
+		l.Gate.Open(l.Orders * (k + 2) / (kills + 1))
+		if err := ledger.Reach(ctx, acked+1); err != nil {
+			return all, fmt.Errorf("after stop %d: %w", k+1, err)
+		}
+		all = append(all, Restart{Acked: acked, Ready: ready, First: time.Since(start)})
 	}
 	return all, nil
 }

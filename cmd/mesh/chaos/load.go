@@ -38,6 +38,7 @@ type Load struct {
 	Mix         Mix
 	CancelDelay time.Duration // a cancellation comes between 0 and this after the acknowledgement
 	Seed        uint64
+	Gate        *Gate // nil lets all orders through at once
 }
 
 // plan is one order as it will be placed.
@@ -78,6 +79,9 @@ func (l Load) Run(ctx context.Context, client *Client, ledger *Ledger) error {
 	for range l.Clients {
 		group.Go(func() error {
 			for i := int(next.Add(1)) - 1; i < l.Orders; i = int(next.Add(1)) - 1 {
+				if err := l.Gate.pass(ctx, i); err != nil {
+					return err
+				}
 				if err := place(ctx, client, ledger, l.plan(i)); err != nil {
 					return err
 				}

@@ -103,18 +103,3 @@ func TestOneKeyIsOneOrder(t *testing.T) {
 		t.Errorf("%d orders are stored", v.Orders)
 	}
 }
-
-// A cancellation that races every step of checkout either wins and everything is
-// undone, or loses and the order is delivered.
-func TestCancelRacesCheckout(t *testing.T) {
-	t.Parallel()
-	orders := ScaleFromEnv().pick(200, 5_000, 50_000)
-	r := newRig(t, Plain)
-	r.up()
-	r.stock(5, 1_000_000)
-	mix := Mix{Declined: 5, Flaky: 5, Timeout: 1, Cancel: 100}
-	if err := r.load(Load{Name: "cancel", Orders: orders, Clients: 24, Mix: mix, CancelDelay: 60 * time.Millisecond})(); err != nil {
-		t.Fatal(err)
-	}
-	r.clean(time.Minute)
-}

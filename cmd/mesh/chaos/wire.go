@@ -50,6 +50,7 @@ type address struct {
 }
 
 type placement struct {
+	OrderID    string  `json:"order_id,omitzero"`
 	CustomerID string  `json:"customer_id"`
 	Lines      []line  `json:"lines"`
 	Payment    payment `json:"payment"`
