@@ -256,11 +256,18 @@ func inDoubt(name, why string) string {
 	return fmt.Sprintf("the step %q must not be repeated and may have taken effect: %s", name, why)
 }
 
-// attempt calls the step once. A panic becomes an error; its stack is logged.
+// attempt calls the step once, in a span if there are any. A panic becomes an error;
+// its stack is logged.
 func (r *Run) attempt(c call) (raw []byte, err error) {
 	in := r.inst
 	ctx, cancel := context.WithTimeout(in.base, c.opts.timeout)
 	defer cancel()
+	if tel := in.eng.telemetry; tel.Tracing() {
+		var span trace.Span
+		ctx, span = tel.Start(ctx, in.name+" "+c.name, trace.SpanKindInternal)
+		in.describe(span, c.name)
+		defer func() { telemetry.End(span, err) }()
+	}
 	r.inside = c.name
 	defer func() {
 		r.inside = ""
@@ -269,12 +276,5 @@ func (r *Run) attempt(c call) (raw []byte, err error) {
 			raw, err = nil, panicError{v}
 		}
 	}()
-	if !in.eng.telemetry.Tracing() {
-		return c.run(ctx)
-	}
-	ctx, span := in.eng.telemetry.Start(ctx, in.name+" "+c.name, trace.SpanKindInternal)
-	in.describe(span, c.name)
-	raw, err = c.run(ctx)
-	telemetry.End(span, err)
-	return raw, err
+	return c.run(ctx)
 }
