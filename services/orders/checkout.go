@@ -25,7 +25,7 @@ import (
 // What goes wrong before "dispatched" cancels the order, for a reason that says what,
 // and gives money and stock back; so does a customer who cancels meanwhile: the next
 // command on the order is refused. From "dispatched" on the checkout only goes
-// forward: what fails is tried until it works or a person steps in.
+// forward: what fails is tried until it works, also when a person stops the flow.
 //
 // Every step can be repeated: its effects are idempotent per order, and the far sides
 // know an order's id. A crash between an effect and its record does no harm.
@@ -82,6 +82,7 @@ func (c *checkout) sell(run *flow.Run, in checkoutInput) error {
 	if err := effect(run, "commit", in.OrderID, c.shelf.commit); err != nil {
 		return err
 	}
+	c.goOn(run, in)
 	return c.note(run, "dispatch", in.OrderID, domain.Dispatch{})
 }
 
@@ -136,15 +137,19 @@ func (c *checkout) payBack(ctx context.Context, key, orderID string) error {
 // ship hands the order to the carrier. There is no way back any more, so not even a
 // refusal ends it.
 func (c *checkout) ship(run *flow.Run, in checkoutInput) error {
-	return effect(run, "ship", in.OrderID, func(ctx context.Context, key, orderID string) error {
-		shipment, err := c.post.create(ctx, key, shipping.CreateShipment{OrderID: orderID, ShipTo: in.ShipTo, Lines: in.Lines})
-		if err != nil {
-			return insist(err)
-		}
-		failpoint.Hit("orders.shipment_created")
-		_, _, err = c.orders.Do(ctx, orderID, key, domain.Ship{ShipmentID: shipment.ShipmentID})
+	return effect(run, stepShip, in.OrderID, func(ctx context.Context, key, _ string) error { return c.handOver(ctx, key, in) })
+}
+
+const stepShip = "ship"
+
+func (c *checkout) handOver(ctx context.Context, key string, in checkoutInput) error {
+	shipment, err := c.post.create(ctx, key, shipping.CreateShipment{OrderID: in.OrderID, ShipTo: in.ShipTo, Lines: in.Lines})
+	if err != nil {
 		return insist(err)
-	})
+	}
+	failpoint.Hit("orders.shipment_created")
+	_, _, err = c.orders.Do(ctx, in.OrderID, key, domain.Ship{ShipmentID: shipment.ShipmentID})
+	return insist(err)
 }
 
 // insist makes a refusal an error that is tried again.
@@ -194,15 +199,36 @@ const reasonStopped = "checkout_stopped"
 
 // undo registers a compensation that never takes from an order that goes on: it first
 // cancels the order, if it is not cancelled, and if that is refused because the order
-// is dispatched, so is the compensation, and a person has to look.
+// is dispatched, there is nothing to undo.
 func (c *checkout) undo(run *flow.Run, name, orderID string, do func(ctx context.Context, key, orderID string) error) {
 	key := run.Key(name)
 	flow.Compensate(run, name, func(ctx context.Context) error {
-		if _, _, err := c.orders.Do(ctx, orderID, key, domain.Cancel{Reason: reasonStopped}); err != nil {
+		if dispatched, err := c.stopped(ctx, key, orderID); dispatched || err != nil {
 			return err
 		}
 		err := do(ctx, key, orderID)
 		failpoint.Hit("orders." + name + "_done")
 		return err
 	})
+}
+
+// goOn registers what becomes of a checkout that is stopped when the order may be
+// dispatched: an order that was paid is shipped, whoever stops its checkout.
+func (c *checkout) goOn(run *flow.Run, in checkoutInput) {
+	key, shipKey := run.Key("go_on"), run.Key(stepShip)
+	flow.Compensate(run, "go_on", func(ctx context.Context) error {
+		if dispatched, err := c.stopped(ctx, key, in.OrderID); !dispatched || err != nil {
+			return err
+		}
+		return c.handOver(ctx, shipKey, in)
+	})
+}
+
+// stopped cancels an order whose checkout has ended early, unless it is dispatched.
+func (c *checkout) stopped(ctx context.Context, key, orderID string) (dispatched bool, err error) {
+	_, _, err = c.orders.Do(ctx, orderID, key, domain.Cancel{Reason: reasonStopped})
+	if errors.Is(err, orders.ErrDispatched) {
+		return true, nil
+	}
+	return false, err
 }

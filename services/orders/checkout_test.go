@@ -145,13 +145,17 @@ func TestAfterDispatchThereIsNoWayBack(t *testing.T) {
 	}
 }
 
-// TestAStoppedCheckoutDoesNotTakeFromADispatchedOrder stops the flow, as a person
-// may, when the order can no longer be cancelled: it gets stuck and undoes nothing.
-func TestAStoppedCheckoutDoesNotTakeFromADispatchedOrder(t *testing.T) {
+// TestAStoppedCheckoutShipsADispatchedOrder stops the flow, as a person may, when the
+// order is paid and can no longer be cancelled: nothing is taken from it, and it is
+// shipped.
+func TestAStoppedCheckoutShipsADispatchedOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	flows := flow.NewClient(w.conn, "orders")
 	w.before("shipping.create", func(ctx context.Context, order string) error {
+		if s, err := flows.Get(ctx, wire.CheckoutFlow, order); err == nil && s.Status == flow.Compensating {
+			return nil
+		}
 		if err := flows.Cancel(ctx, wire.CheckoutFlow, order, "stop"); err != nil {
 			t.Error(err)
 		}
@@ -160,14 +164,32 @@ func TestAStoppedCheckoutDoesNotTakeFromADispatchedOrder(t *testing.T) {
 	order := w.place(t, request("c1", "tok_ok")).OrderID
 	bustest.Eventually(t, patience, func() bool {
 		s, err := flows.Get(t.Context(), wire.CheckoutFlow, order)
-		return err == nil && s.Status == flow.Stuck && strings.Contains(s.Reason, wire.ErrDispatched.Reason)
-	}, "the checkout to be stuck")
-	if o := w.get(t, order); o.Status != wire.Dispatched {
+		return err == nil && s.Status == flow.Cancelled
+	}, "the checkout to be cancelled")
+	if o := w.get(t, order); o.Status != wire.Shipped {
 		t.Errorf("the order is %s", o.Status)
 	}
-	if stock, money, _ := w.at(order); stock != inventory.Committed || money != payments.Captured {
-		t.Errorf("stock is %s, money %s", stock, money)
+	if stock, money, parcels := w.at(order); stock != inventory.Committed || money != payments.Captured || parcels != 1 {
+		t.Errorf("stock is %s, money %s, %d parcels", stock, money, parcels)
 	}
+}
+
+// TestAStoppedCheckoutGivesBack stops the flow before the order is dispatched.
+func TestAStoppedCheckoutGivesBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	flows := flow.NewClient(w.conn, "orders")
+	w.before("inventory.commit", func(ctx context.Context, order string) error {
+		if err := flows.Cancel(ctx, wire.CheckoutFlow, order, "stop"); err != nil {
+			t.Error(err)
+		}
+		return contract.ErrUnavailable
+	})
+	o := w.reaches(t, w.place(t, request("c1", "tok_ok")).OrderID, wire.Cancelled)
+	if o.Reason != "checkout_stopped" {
+		t.Errorf("cancelled because of %q", o.Reason)
+	}
+	w.gaveBack(t, o.OrderID, inventory.Released, payments.Refunded)
 }
 
 func TestFailingServicesAreTriedAgain(t *testing.T) {
