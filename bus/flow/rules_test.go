@@ -45,7 +45,7 @@ func TestPoisonIsBuried(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := <-letters
-		if m.Headers().Get("Mesh-Dead-Subject") != subject || m.Headers().Get("Mesh-Dead-Reason") == "" || string(m.Data()) != "\x00\xff" {
+		if m.Headers().Get("Mesh-Dead-Subject") != subject || m.Headers().Get("Mesh-Dead-Reason") == "" || m.Headers().Get("Mesh-Dead-Sequence") == "" || string(m.Data()) != "\x00\xff" {
 			t.Errorf("dead letter %v %q", m.Headers(), m.Data())
 		}
 	}

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ordermesh/ordermesh/bus"
@@ -200,30 +198,3 @@ func (w *Worker) answer(reply string, outcome []byte) {
 		w.conn.Telemetry().Logger.Warn("flow outcome could not be sent", telemetry.KeySubject, reply, telemetry.KeyError, err.Error())
 	}
 }
-
-// bury puts a message that is no input among the dead letters, and then removes it.
-func (w *Worker) bury(durable string, msg jetstream.Msg, cause error) {
-	w.conn.Telemetry().Logger.Error("flow input cannot be used", telemetry.KeySubject, msg.Subject(), telemetry.KeyError, cause.Error())
-	letter := &nats.Msg{Subject: contract.DeadLetter(contract.FlowStream, durable), Data: msg.Data(), Header: nats.Header{}}
-	for key, values := range msg.Headers() {
-		if !strings.HasPrefix(key, "Nats-") {
-			letter.Header[key] = values
-		}
-	}
-	letter.Header[headerDeadSubject] = []string{msg.Subject()}
-	letter.Header[headerDeadReason] = []string{brief(cause.Error())}
-	err := w.conn.Appender().Start(letter, bus.NoExpectation, func(_ bus.Ack, err error) {
-		if err == nil {
-			_ = msg.TermWithReason("not an input of a flow") // a lost one means another dead letter
-		}
-	})
-	if err != nil {
-		_ = msg.NakWithDelay(time.Second)
-	}
-}
-
-// Headers of a dead letter.
-const (
-	headerDeadSubject = "Mesh-Dead-Subject"
-	headerDeadReason  = "Mesh-Dead-Reason"
-)
