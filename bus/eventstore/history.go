@@ -17,6 +17,12 @@ import (
 // exist. It reads them all from the log, and reflects everything that was
 // acknowledged before the call.
 func (e *Entity[S, C, E]) History(ctx context.Context, id string) ([]Recorded[E], error) {
+	return e.HistoryAfter(ctx, id, 0)
+}
+
+// HistoryAfter is History without what was stored at or before a sequence of the
+// stream: for those who know when it began that concerns them.
+func (e *Entity[S, C, E]) HistoryAfter(ctx context.Context, id string, sequence uint64) ([]Recorded[E], error) {
 	subject, err := e.info.Subject(id)
 	if err != nil {
 		return nil, err
@@ -26,8 +32,8 @@ func (e *Entity[S, C, E]) History(ctx context.Context, id string) ([]Recorded[E]
 		return nil, e.readError(ctx, err)
 	}
 	var history []Recorded[E]
-	err = e.read(ctx, subject, 0, last.Sequence, func(m Message) error {
-		history, err = e.recorded(history, subject, m)
+	err = e.read(ctx, subject, sequence, last.Sequence, func(m Message) error {
+		history, err = e.recorded(history, subject, sequence == 0, m)
 		return err
 	})
 	return history, e.readError(ctx, err)
@@ -43,17 +49,22 @@ func (e *Entity[S, C, E]) readError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", contract.ErrUnavailable, err)
 }
 
-// recorded appends the events of one message.
-func (e *Entity[S, C, E]) recorded(to []Recorded[E], subject string, m Message) ([]Recorded[E], error) {
+// recorded appends the events of one message; whole says that the first event must be
+// the entity's first.
+func (e *Entity[S, C, E]) recorded(to []Recorded[E], subject string, whole bool, m Message) ([]Recorded[E], error) {
 	h, c, err := parseCommit(m)
+	var before uint64
+	if len(to) > 0 {
+		before = to[len(to)-1].Version
+	}
 	switch {
 	case errors.Is(err, contract.ErrNotCommit):
 		e.report(subject, m, err)
 		return to, nil
 	case err != nil:
 		return nil, newer(subject, err)
-	case h.First != uint64(len(to))+1:
-		return nil, fmt.Errorf("%s: message %d: %w: versions %d-%d after %d", subject, m.Sequence, ErrBrokenHistory, h.First, h.Last, len(to))
+	case h.First != before+1 && (whole || len(to) > 0):
+		return nil, fmt.Errorf("%s: message %d: %w: versions %d-%d after %d", subject, m.Sequence, ErrBrokenHistory, h.First, h.Last, before)
 	}
 	actors, err := Actors(m.Header, len(c.Events))
 	if err != nil {

@@ -417,6 +417,13 @@ func TestHistoryTellsWhatHappened(t *testing.T) {
 				t.Errorf("recorded %+v", r)
 			}
 		}
+		later, err := e.HistoryAfter(t.Context(), "a", got[1].Sequence)
+		if diff := cmp.Diff(got[2:], later); err != nil || diff != "" {
+			t.Errorf("history after message %d: %v %s", got[1].Sequence, err, diff)
+		}
+		if none, err := e.HistoryAfter(t.Context(), "a", got[2].Sequence); len(none) > 0 || err != nil {
+			t.Errorf("history after the last message: %v %v", none, err)
+		}
 		again := newCounters(eventstore.NewMemoryLog())
 		do(t, again, "a", "one", command{add: 2, times: 2})
 		if h, _ := again.History(t.Context(), "a"); h[1].ID != got[1].ID {

@@ -3,8 +3,10 @@ package inventory
 import (
 	"context"
 	"fmt"
+	"iter"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -203,6 +205,51 @@ func TestWhatWasSoldLongAgoGoesBackOnce(t *testing.T) {
 		if err := s(t.Context(), w); err != nil {
 			t.Fatalf("step %d: %v", i, err)
 		}
+	}
+	want := end{map[string][2]int64{"A": {10, 0}}, inventory.Returned}
+	if diff := cmp.Diff(want, endOf(t, log, "o", "A")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// countingLog counts the messages that are read one after the other.
+type countingLog struct {
+	eventstore.Log
+	read atomic.Int64
+}
+
+func (l *countingLog) Range(ctx context.Context, subject string, after uint64) iter.Seq2[eventstore.Message, error] {
+	return func(yield func(eventstore.Message, error) bool) {
+		for m, err := range l.Log.Range(ctx, subject, after) {
+			if l.read.Add(1); !yield(m, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestGivingBackDoesNotReadTheWholeHistory: a SKU that sells well has a history of
+// millions of messages.
+func TestGivingBackDoesNotReadTheWholeHistory(t *testing.T) {
+	t.Parallel()
+	log := &countingLog{Log: eventstore.NewMemoryLog()}
+	stocked(t, log, map[string]int64{"A": 10})
+	for range 20 {
+		forget(t, log, "A")
+	}
+	w := newWarehouse(log, Config{})
+	for _, s := range []step{reserveLines("o", line.Line{SKU: "A", Quantity: 4}), commitOrder("o")} {
+		if err := s(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forget(t, log, "A")
+	before := log.read.Load()
+	if err := releaseOrder("o")(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	if n := log.read.Load() - before; n > 4*(domain.MaxClosed+1) {
+		t.Errorf("%d messages were read", n)
 	}
 	want := end{map[string][2]int64{"A": {10, 0}}, inventory.Returned}
 	if diff := cmp.Diff(want, endOf(t, log, "o", "A")); diff != "" {

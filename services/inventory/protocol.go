@@ -123,10 +123,15 @@ func (w *warehouse) surplus(ctx context.Context, orderID string, r domain.Reserv
 	return nil
 }
 
-// sales reads from a SKU's whole history whether it was sold to an order and put
-// back on the shelf.
+// sales reads from a SKU's history whether it was sold to an order and put back on the
+// shelf. Nothing was sold before the reservation was committed, so the history is read
+// from there on, and not from its beginning, which may be millions of orders ago.
 func (w *warehouse) sales(ctx context.Context, orderID, sku string) (sold, back bool, err error) {
-	history, err := w.stock.History(ctx, sku)
+	since, err := w.committed(ctx, orderID)
+	if err != nil || since == 0 {
+		return false, false, err
+	}
+	history, err := w.stock.HistoryAfter(ctx, sku, since)
 	for _, h := range history {
 		switch e := h.Data.(type) {
 		case inventory.StockSold:
@@ -137,4 +142,16 @@ func (w *warehouse) sales(ctx context.Context, orderID, sku string) (sold, back 
 		}
 	}
 	return sold, back, err
+}
+
+// committed is where in the stream the order's reservation was committed, 0 for
+// nowhere.
+func (w *warehouse) committed(ctx context.Context, orderID string) (uint64, error) {
+	history, err := w.reservations.History(ctx, orderID)
+	for _, h := range history {
+		if _, ok := h.Data.(inventory.ReservationCommitted); ok {
+			return h.Sequence, err
+		}
+	}
+	return 0, err
 }
