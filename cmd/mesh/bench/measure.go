@@ -20,8 +20,8 @@ const (
 	digits  = 3
 )
 
-// load lets clients do op over and over for about d, each waiting for its own, and
-// measures. The first error ends it.
+// load lets clients do op over and over for about d, each at least once and waiting
+// for its own, and measures. The first error ends it.
 func load(ctx context.Context, clients int, d time.Duration, op operation) (Sample, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -34,7 +34,7 @@ func load(ctx context.Context, clients int, d time.Duration, op operation) (Samp
 	var wg sync.WaitGroup
 	for client, h := range histograms {
 		wg.Go(func() {
-			for before := time.Now(); before.Before(end); {
+			for before := time.Now(); before.Before(end) || h.TotalCount() == 0; {
 				if err := op(ctx, client); err != nil {
 					cancel(err)
 					return
