@@ -42,7 +42,7 @@ func (s *Server) serveAll(ctx context.Context) error {
 	err := s.subscribe(subs)
 	if err == nil {
 		close(s.ready)
-		s.tel.Logger.Info("serving", telemetry.KeyService, s.desc.Name, telemetry.KeyCount, len(s.endpoints))
+		s.tel.Logger.Info("serving", telemetry.KeyCount, len(s.endpoints))
 		select {
 		case <-ctx.Done():
 		case err = <-subs.broken:

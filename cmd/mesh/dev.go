@@ -41,7 +41,7 @@ func devCommand(c *cli) *cobra.Command {
 		Long: "Run every service and an embedded NATS server in one process, on loopback only.\n" +
 			"Each service has its own connection, user and permissions, as in production;\n" +
 			"the nats CLI on this machine gets in without a password.",
-		Example: "  mesh dev\n  mesh dev --ephemeral --seed=false          # empty, and gone afterwards\n  mesh dev --ephemeral --seed=false          # empty, and gone afterwards\n" +
+		Example: "  mesh dev\n  mesh dev --ephemeral --seed=false          # empty, and gone afterwards\n" +
 			"  mesh dev --data ./state --nats-port 4333   # a second one beside the first",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), c, o) },

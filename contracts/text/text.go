@@ -20,7 +20,7 @@ const MaxLine = 200
 
 // Required checks a line of text that must be there. The field is its JSON pointer.
 func Required(field, s string) error {
-	if strings.TrimSpace(s) == "" {
+	if !strings.ContainsFunc(s, visible) {
 		return contract.ErrInvalid.At(field).Sayf("%s is missing", name(field))
 	}
 	return Optional(field, s)
@@ -50,6 +50,12 @@ func Visible(field, s string, limit int) error {
 		return contract.ErrInvalid.At(field).Sayf("%s must be 1 to %d visible ASCII characters", name(field), limit)
 	}
 	return nil
+}
+
+// visible reports what a reader sees: neither white space nor an invisible mark. Bytes
+// that are no UTF-8 are left to Optional.
+func visible(r rune) bool {
+	return unicode.IsGraphic(r) && !unicode.IsSpace(r) && r != '\u2800' && r != '\u3164' || r == utf8.RuneError
 }
 
 // forbidden reports control characters, line and paragraph separators and the

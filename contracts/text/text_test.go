@@ -16,7 +16,7 @@ func TestRequired(t *testing.T) {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", "  ", "a\x00b", "a\nb", "a\rb", "\x1b[31m", "a\u202eb", "a\u2066b", "a\u0085b", "a\u2028b", "\xff", strings.Repeat("a", text.MaxLine+1)} {
+	for _, bad := range []string{"", "  ", "\u200b", "\u00ad \ufeff", "\u2800", "a\x00b", "a\nb", "a\rb", "\x1b[31m", "a\u202eb", "a\u2066b", "a\u0085b", "a\u2028b", "\xff", strings.Repeat("a", text.MaxLine+1)} {
 		var e *contract.Error
 		if err := text.Required("/ship_to/name", bad); !errors.As(err, &e) || e.Code != contract.Invalid || e.Field != "/ship_to/name" {
 			t.Errorf("%q: %v, want invalid at /ship_to/name", bad, err)
