@@ -8,14 +8,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/bustest"
+	"github.com/ordermesh/ordermesh/bus/flow"
 	"github.com/ordermesh/ordermesh/cmd/mesh/chaos"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 	"github.com/ordermesh/ordermesh/embedded/natsd"
 )
 
 // TestApart: one process per service, started in random order against a server that
-// has nothing yet, is the same mesh. Then one of them dies and comes back.
+// has nothing yet, is the same mesh. Then orders dies and comes back, and payments is
+// gone for a while: orders are placed meanwhile and go on afterwards.
 func TestApart(t *testing.T) {
 	t.Parallel()
 	server := bustest.Server(t)
@@ -44,6 +47,15 @@ func TestApart(t *testing.T) {
 	if order := s.ended(placed.OrderID); order.Status != orders.Delivered || types(order) != goodLife {
 		t.Errorf("after kill -9 of orders: status %s, history %s", order.Status, types(order))
 	}
+
+	s.ended(s.place(sampleOrder).OrderID) // now orders has the key with which tokens are sealed
+	processes["payments"].kill()
+	placed = s.place(sampleOrder)
+	s.attempted(placed.OrderID, 2)
+	processes["payments"] = startMesh(t, "run", "payments", "--nats", server.URL())
+	if order := s.ended(placed.OrderID); order.Status != orders.Delivered || types(order) != goodLife {
+		t.Errorf("after an outage of payments: status %s, history %s", order.Status, types(order))
+	}
 	if code, out := runMesh(t, "verify", "--at-rest", "--nats", server.URL()); code != exitGood {
 		t.Errorf("mesh verify: exit code %d\n%s", code, out)
 	}
@@ -55,6 +67,21 @@ func TestApart(t *testing.T) {
 			t.Errorf("%s: exit code %d after SIGTERM\n%s", name, code, p.log)
 		}
 	}
+}
+
+// attempted waits until a step of an order's checkout was tried so many times.
+func (s shop) attempted(id string, tries int) {
+	s.t.Helper()
+	conn, err := bus.Dial(s.t.Context(), bus.Config{URL: s.nc.ConnectedUrl(), Service: "test"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	checkouts := flow.NewClient(conn, orders.Descriptor.Name)
+	bustest.Eventually(s.t, patience, func() bool {
+		state, err := checkouts.Get(s.t.Context(), orders.CheckoutFlow, id)
+		return err == nil && len(state.Steps) > 0 && state.Steps[len(state.Steps)-1].Attempts >= tries
+	})
 }
 
 // TestTwoOfEverything: every service runs in two processes, each as the user that is
