@@ -29,6 +29,19 @@ func ID(caller contract.Actor, method contract.MethodInfo, key string, parts ...
 	return encoding.EncodeToString(h.Sum(nil))[:Length]
 }
 
+// Command names a command after the caller's key and the request, "" without a key. The
+// same key with another request is another command.
+func Command(caller contract.Actor, method contract.MethodInfo, key string, req any) (string, error) {
+	if key == "" {
+		return "", nil
+	}
+	body, err := contract.Marshal(req)
+	if err != nil {
+		return "", err
+	}
+	return ID(caller, method, key, string(body)), nil
+}
+
 // Fresh is an id that nobody has used.
 func Fresh() string {
 	var random [20]byte

@@ -34,3 +34,27 @@ func TestIDsBelongToCallerMethodAndKey(t *testing.T) {
 		seen[id] = true
 	}
 }
+
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	type request struct {
+		N int `json:"n"`
+	}
+	put := contract.MethodInfo{Service: "catalog", Name: "put"}
+	name := func(key string, req any) string {
+		id, err := idem.Command(contract.Actor{}, put, key, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	if id := name("", request{1}); id != "" {
+		t.Errorf("without a key the command is %q", id)
+	}
+	if name("k", request{1}) != name("k", request{1}) || name("k", request{1}) == name("k", request{2}) || name("k", request{1}) == name("l", request{1}) {
+		t.Error("a command is not named after its key and request")
+	}
+	if _, err := idem.Command(contract.Actor{}, put, "k", func() {}); err == nil {
+		t.Error("a request that is no JSON has a name")
+	}
+}

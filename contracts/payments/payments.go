@@ -24,7 +24,7 @@ var (
 	Refund = contract.NewMethod[PaymentRef, Payment]("payments", "refund", contract.Idempotent(),
 		contract.Doc("gives captured money back"))
 	Get = contract.NewMethod[PaymentRef, Payment]("payments", "get", contract.Idempotent(),
-		contract.Doc("answers the payment of an order as it is now"))
+		contract.Doc("answers the payment of an order as it is now; not to who acts for a customer"))
 	Key = contract.NewMethod[GetKey, PublicKey]("payments", "key", contract.Idempotent(),
 		contract.Doc("answers the public key with which payment tokens are sealed into references"))
 )

@@ -14,8 +14,7 @@ import (
 var ErrCountry = contract.NewError(contract.Unprocessable, "unknown_country", "country must be an ISO 3166 alpha-2 code, such as DE")
 
 // Address is where a parcel goes. It is personal data: it belongs into the order's
-// first event, into requests and into the input of the order's checkout, which is
-// forgotten after a while; nowhere else.
+// first event, into requests and into the input of the order's checkout; nowhere else.
 type Address struct {
 	Name       string `json:"name"`
 	Line1      string `json:"line1"`

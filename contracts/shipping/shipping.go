@@ -16,7 +16,7 @@ var (
 	Cancel = contract.NewMethod[ShipmentRef, Shipment]("shipping", "cancel", contract.Idempotent(),
 		contract.Doc("stops a shipment that is not delivered and refuses a later one, also if there is none yet"))
 	Get = contract.NewMethod[ShipmentRef, Shipment]("shipping", "get", contract.Idempotent(),
-		contract.Doc("answers the shipment of an order as it is now"))
+		contract.Doc("answers the shipment of an order as it is now; not to who acts for a customer"))
 	Deliver = sandbox.Deliver // the carrier's callback, in the carrier's form
 )
 

@@ -1,16 +1,13 @@
 package catalog_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/rpc"
@@ -35,17 +32,7 @@ func serve(t *testing.T) *rpc.Client {
 		}
 		services = append(services, s)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	t.Cleanup(func() { cancel(); wg.Wait() }) // before the connections close
-	for _, s := range services {
-		wg.Go(func() {
-			if err := bus.Run(ctx, s); err != nil {
-				t.Error(err)
-			}
-		})
-		<-s.Ready()
-	}
+	bustest.Run(t, services...)
 	return rpc.NewClient(b.Dial(t))
 }
 

@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 
-	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/contracts/catalog"
 	"github.com/ordermesh/ordermesh/contracts/idem"
@@ -11,7 +10,7 @@ import (
 )
 
 func (s *Service) put(ctx context.Context, req catalog.PutProduct) (catalog.Product, error) {
-	id, err := commandID(ctx, req)
+	id, err := idem.Command(telemetry.ActorFrom(ctx), catalog.Put.Info(), telemetry.CommandFrom(ctx), req)
 	if err != nil {
 		return catalog.Product{}, err
 	}
@@ -22,20 +21,6 @@ func (s *Service) put(ctx context.Context, req catalog.PutProduct) (catalog.Prod
 		return catalog.Product{}, err
 	}
 	return productView(req.SKU, p, version), nil
-}
-
-// commandID names a command after the caller's key and the request: the same key
-// with another request is another command. Without a key there is no name.
-func commandID(ctx context.Context, req catalog.PutProduct) (string, error) {
-	key := telemetry.CommandFrom(ctx)
-	if key == "" {
-		return "", nil
-	}
-	body, err := contract.Marshal(req)
-	if err != nil {
-		return "", err
-	}
-	return idem.ID(telemetry.ActorFrom(ctx), catalog.Put.Info(), key, string(body)), nil
 }
 
 func (s *Service) get(ctx context.Context, req catalog.GetProduct) (catalog.Product, error) {

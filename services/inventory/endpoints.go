@@ -3,7 +3,6 @@ package inventory
 import (
 	"context"
 
-	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/failpoint"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/contracts/idem"
@@ -12,7 +11,7 @@ import (
 )
 
 func (w *warehouse) adjust(ctx context.Context, req inventory.AdjustStock) (inventory.Stock, error) {
-	id, err := commandID(ctx, inventory.Adjust.Info(), req)
+	id, err := idem.Command(telemetry.ActorFrom(ctx), inventory.Adjust.Info(), telemetry.CommandFrom(ctx), req)
 	if err != nil {
 		return inventory.Stock{}, err
 	}
@@ -21,20 +20,6 @@ func (w *warehouse) adjust(ctx context.Context, req inventory.AdjustStock) (inve
 		return inventory.Stock{}, err
 	}
 	return stockView(req.SKU, s, version), nil
-}
-
-// commandID names a command after the caller's key and the request: the same key
-// with another request is another command. Without a key there is no name.
-func commandID(ctx context.Context, method contract.MethodInfo, req any) (string, error) {
-	key := telemetry.CommandFrom(ctx)
-	if key == "" {
-		return "", nil
-	}
-	body, err := contract.Marshal(req)
-	if err != nil {
-		return "", err
-	}
-	return idem.ID(telemetry.ActorFrom(ctx), method, key, string(body)), nil
 }
 
 func (w *warehouse) get(ctx context.Context, req inventory.GetStock) (inventory.Stock, error) {

@@ -65,41 +65,15 @@ func newWorld(t *testing.T, instances int) *world {
 	}
 	w.conn = w.broker.Dial(t)
 	w.client = rpc.NewClient(w.conn)
-	w.run(t, w.outside(t)...)
+	bustest.Run(t, w.outside(t)...)
 	for range instances {
 		s, err := orders.New(w.broker.Dial(t, bustest.WithService("orders")), orders.Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.run(t, s)
+		bustest.Run(t, s)
 	}
 	return w
-}
-
-type serving interface {
-	bus.Runner
-	Ready() <-chan struct{}
-}
-
-func (w *world) run(t *testing.T, services ...serving) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	t.Cleanup(func() { cancel(); wg.Wait() })
-	for _, s := range services {
-		wg.Go(func() {
-			if err := s.Run(ctx); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	for _, s := range services {
-		select {
-		case <-s.Ready():
-		case <-time.After(patience):
-			t.Fatal("a service does not become ready")
-		}
-	}
 }
 
 // before sets what happens before a service answers a method, such as
@@ -125,7 +99,7 @@ func (w *world) enter(ctx context.Context, m contract.MethodInfo, order string) 
 }
 
 // outside builds the other services.
-func (w *world) outside(t *testing.T) []serving {
+func (w *world) outside(t *testing.T) []*rpc.Server {
 	t.Helper()
 	server := func(service string, methods ...contract.MethodInfo) *rpc.Server {
 		s, err := rpc.NewServer(w.broker.Dial(t, bustest.WithService(service)), contract.Service{Name: service, Serves: methods})
@@ -158,7 +132,7 @@ func (w *world) outside(t *testing.T) []serving {
 	rpc.Handle(bank, payments.Refund, w.refund)
 	post := server("shipping", shipping.Create.Info())
 	rpc.Handle(post, shipping.Create, w.createShipment)
-	return []serving{shop, shelf, bank, post}
+	return []*rpc.Server{shop, shelf, bank, post}
 }
 
 func (w *world) getProduct(ctx context.Context, r catalog.GetProduct) (catalog.Product, error) {

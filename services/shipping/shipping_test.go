@@ -14,6 +14,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/contracts/line"
 	"github.com/ordermesh/ordermesh/contracts/postal"
 	wire "github.com/ordermesh/ordermesh/contracts/sandbox"
@@ -26,32 +27,11 @@ func TestMain(m *testing.M) { bustest.Main(m) }
 
 const patience = 20 * time.Second
 
-type serving interface {
-	Run(ctx context.Context) error
-	Ready() <-chan struct{}
-}
-
 func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func run(t testing.TB, s serving) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := s.Run(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		cancel()
-		wg.Wait()
-	})
-	<-s.Ready()
 }
 
 // world is a shipping service at a carrier, each behind its own connection.
@@ -65,7 +45,7 @@ func newWorld(t *testing.T, b *bustest.Broker, transit time.Duration, hook func(
 	t.Helper()
 	c, err := sandbox.NewCarrier(b.Dial(t, bustest.WithService("carrier")), sandbox.CarrierConfig{})
 	check(t, err)
-	run(t, c)
+	bustest.Run(t, c)
 	w := &world{t: t, broker: b, client: rpc.NewClient(b.Dial(t))}
 	w.serve(transit, hook)
 	return w
@@ -81,7 +61,7 @@ func (w *world) serve(transit time.Duration, hook func(Carrier) Carrier) {
 	}
 	s, err := New(conn, cfg)
 	check(w.t, err)
-	run(w.t, s)
+	bustest.Run(w.t, s)
 }
 
 func (w *world) create(order string) (shipping.Shipment, error) {
@@ -331,10 +311,10 @@ func TestDerivedPermissionsAreEnough(t *testing.T) {
 	}
 	c, err := sandbox.NewCarrier(dial("carrier"), sandbox.CarrierConfig{})
 	check(t, err)
-	run(t, c)
+	bustest.Run(t, c)
 	s, err := New(dial("shipping"), Config{Transit: time.Second})
 	check(t, err)
-	run(t, s)
+	bustest.Run(t, s)
 	w := &world{t: t, broker: b, client: rpc.NewClient(b.Dial(t))}
 	for _, order := range []string{"a", "b"} {
 		if _, err := w.create(order); err != nil {
@@ -345,4 +325,20 @@ func TestDerivedPermissionsAreEnough(t *testing.T) {
 		t.Error(err)
 	}
 	w.delivered("b")
+}
+
+// TestCustomersAreNotAnswered: the shipment knows no customers, so whoever acts for one gets
+// to see nothing, also of the customer's own.
+func TestCustomersAreNotAnswered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, bustest.Server(t, streams), time.Hour, nil)
+	_, err := w.create("o")
+	check(t, err)
+	customer := telemetry.WithActor(t.Context(), contract.Actor{Who: "gateway", For: "c2"})
+	if _, err := rpc.Call(customer, w.client, shipping.Get, shipping.ShipmentRef{OrderID: "o"}); !errors.Is(err, shipping.ErrUnknown) {
+		t.Errorf("a customer asks: %v", err)
+	}
+	if _, err := w.do(shipping.Get, "o"); err != nil {
+		t.Errorf("a service asks: %v", err)
+	}
 }
