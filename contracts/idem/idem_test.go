@@ -51,7 +51,8 @@ func TestCommand(t *testing.T) {
 	if id := name("", request{1}); id != "" {
 		t.Errorf("without a key the command is %q", id)
 	}
-	if name("k", request{1}) != name("k", request{1}) || name("k", request{1}) == name("k", request{2}) || name("k", request{1}) == name("l", request{1}) {
+	first, again := name("k", request{1}), name("k", request{1})
+	if first != again || first == name("k", request{2}) || first == name("l", request{1}) {
 		t.Error("a command is not named after its key and request")
 	}
 	if _, err := idem.Command(contract.Actor{}, put, "k", func() {}); err == nil {
