@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -30,17 +31,19 @@ func Marshal(v any) ([]byte, error) {
 // not fit and anything but an object are refused. Every error is an [*Error] with
 // code Invalid whose Field is the JSON pointer of the culprit.
 func Unmarshal(data []byte, v any) error {
-	return decode(data, v, json.RejectUnknownMembers(true))
+	return decode(data, v, MaxDepth, json.RejectUnknownMembers(true))
 }
 
-// UnmarshalLenient is Unmarshal for what a newer version may have written: unknown
-// members are ignored. Use it for replies and stored events, never for requests.
+// UnmarshalLenient is Unmarshal for what the mesh itself wrote, perhaps a newer
+// version of it: unknown members are ignored, and depth is bounded by the decoder
+// alone, because what was taken from a request is nested deeper once it is stored.
+// Use it for replies and stored events, never for requests.
 func UnmarshalLenient(data []byte, v any) error {
-	return decode(data, v)
+	return decode(data, v, math.MaxInt)
 }
 
-func decode(data []byte, v any, opts ...json.Options) error {
-	if err := precheck(data); err != nil {
+func decode(data []byte, v any, maxDepth int, opts ...json.Options) error {
+	if err := precheck(data, maxDepth); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, v, opts...); err != nil {
@@ -50,7 +53,7 @@ func decode(data []byte, v any, opts ...json.Options) error {
 }
 
 // precheck refuses what the decoder would take: no object, or too deep.
-func precheck(data []byte) error {
+func precheck(data []byte, maxDepth int) error {
 	start := strings.TrimLeft(string(data[:min(len(data), 64)]), " \t\r\n")
 	if start == "" {
 		if len(data) > 64 {
@@ -61,6 +64,9 @@ func precheck(data []byte) error {
 	if start[0] != '{' {
 		return ErrInvalid.Sayf("the body must be a JSON object")
 	}
+	if len(data) <= maxDepth {
+		return nil
+	}
 	depth, inString := 0, false
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
@@ -70,8 +76,8 @@ func precheck(data []byte) error {
 			inString = !inString
 		case inString:
 		case c == '{' || c == '[':
-			if depth++; depth > MaxDepth {
-				return ErrInvalid.Sayf("the body is nested deeper than %d levels", MaxDepth)
+			if depth++; depth > maxDepth {
+				return ErrInvalid.Sayf("the body is nested deeper than %d levels", maxDepth)
 			}
 		case c == '}' || c == ']':
 			depth--

@@ -134,7 +134,7 @@ func (e *Entity[S, C, E]) submit(ctx context.Context, id string, r *request[S, C
 		select {
 		case <-r.done:
 		case <-ctx.Done():
-			return zero, 0, over(ctx) // r stays with the queue, which counts it
+			return zero, 0, unknown(ctx) // r stays with the queue, which counts it
 		}
 	}
 	state, version, err := r.state, r.version, r.err
@@ -165,7 +165,13 @@ func (e *Entity[S, C, E]) lead(ctx context.Context, c *cached[slot[S, C]], r *re
 	go e.drain(c) //nolint:contextcheck // each group has the context of its callers
 }
 
-// over is the error for a request whose time ran out or whose caller gave up.
+// over is the error for a request that was not begun before its time ran out or its
+// caller gave up.
 func over(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", contract.AsError(ctx.Err()), ctx.Err())
+}
+
+// unknown is over for a request whose events may be stored all the same.
+func unknown(ctx context.Context) error {
+	return fmt.Errorf("%w: %w", contract.ErrDeadline, ctx.Err())
 }

@@ -287,7 +287,7 @@ func TestAQueuedCommandIsNotDoneAfterItsTime(t *testing.T) {
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	wait.Go(func() {
-		if _, _, err := e.Do(gone, "a", "gone", command{add: 10}); !errors.Is(err, contract.ErrUnavailable) {
+		if _, _, err := e.Do(gone, "a", "gone", command{add: 10}); !errors.Is(err, contract.ErrDeadline) {
 			t.Errorf("gone: %v", err)
 		}
 	})

@@ -83,7 +83,13 @@ func (l *JetStreamLog) Append(ctx context.Context, m Message, expect uint64) (ui
 
 // Last implements [Log]: it asks the stream's leader.
 func (l *JetStreamLog) Last(ctx context.Context, subject string) (Message, error) {
-	resp, err := l.request(ctx, l.leading, []byte(`{"last_by_subj":"`+subject+`"}`))
+	return l.leader(ctx, subject, `{"last_by_subj":"`+subject+`"}`)
+}
+
+// leader asks for one message. Its answer is JSON, in which a message's own headers
+// cannot pass for the server's.
+func (l *JetStreamLog) leader(ctx context.Context, subject, what string) (Message, error) {
+	resp, err := l.request(ctx, l.leading, []byte(what))
 	if err != nil {
 		return Message{}, fmt.Errorf("read %s: %w", subject, err)
 	}
@@ -96,17 +102,19 @@ func (l *JetStreamLog) Last(ctx context.Context, subject string) (Message, error
 	return r.last(subject)
 }
 
-// Peek implements [Log]: any replica answers.
+// Peek implements [Log]: any replica answers, or the leader when the answer is not
+// plain.
 func (l *JetStreamLog) Peek(ctx context.Context, subject string) (Message, error) {
 	resp, err := l.request(ctx, l.direct+subject, nil)
-	if err != nil {
+	switch {
+	case errors.Is(err, bus.ErrNoStream): // or an empty message that says so
+		return l.Last(ctx, subject)
+	case err != nil:
 		return Message{}, fmt.Errorf("read %s: %w", subject, err)
-	}
-	if status := resp.Header.Get("Status"); status != "" {
-		if status == "404" {
-			return Message{}, nil
-		}
-		return Message{}, fmt.Errorf("read %s: status %s %s", subject, status, resp.Header.Get("Description"))
+	case len(resp.Header[jetstream.StreamHeader]) == 0 && resp.Header.Get("Status") == "404":
+		return Message{}, nil
+	case !plainHeaders(resp.Header):
+		return l.Last(ctx, subject)
 	}
 	m := Message{Subject: subject, Header: resp.Header, Data: resp.Data}
 	if m.Sequence, err = strconv.ParseUint(resp.Header.Get(jetstream.SequenceHeader), 10, 64); err != nil {
@@ -115,6 +123,13 @@ func (l *JetStreamLog) Peek(ctx context.Context, subject string) (Message, error
 	m.Time, _ = time.Parse(time.RFC3339Nano, resp.Header.Get(jetstream.TimeStampHeaer))
 	strip(m.Header)
 	return m, nil
+}
+
+// plainHeaders reports whether the server's headers are all there and the stored
+// message had none of them: its own would come first.
+func plainHeaders(h nats.Header) bool {
+	return len(h[jetstream.StreamHeader]) == 1 && len(h[jetstream.SubjectHeader]) == 1 &&
+		len(h[jetstream.SequenceHeader]) == 1 && len(h[jetstream.TimeStampHeaer]) == 1
 }
 
 // strip removes the headers that appending and direct get add.
@@ -137,7 +152,8 @@ func (l *JetStreamLog) request(ctx context.Context, subject string, body []byte)
 	return resp, err
 }
 
-// Range implements [Log] with batched direct gets: any replica answers each page.
+// Range implements [Log] with batched direct gets: any replica answers each page. At
+// what is not plain, the leader is asked for the next message.
 func (l *JetStreamLog) Range(ctx context.Context, subject string, after uint64) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		for more := true; more; {
@@ -154,22 +170,17 @@ func (l *JetStreamLog) Range(ctx context.Context, subject string, after uint64) 
 // page yields up to rangePage messages and reports how far it came and whether
 // there are more.
 func (l *JetStreamLog) page(ctx context.Context, subject string, after uint64, yield func(Message, error) bool) (uint64, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	timed, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	batch, err := jetstreamext.GetBatch(ctx, l.conn.JetStream(), l.stream, rangePage,
+	batch, err := jetstreamext.GetBatch(timed, l.conn.JetStream(), l.stream, rangePage,
 		jetstreamext.GetBatchSubject(subject), jetstreamext.GetBatchSeq(after+1))
 	if err != nil {
 		return after, false, err
 	}
 	got, more := false, false
 	for raw, err := range batch {
-		switch {
-		case errors.Is(err, jetstreamext.ErrNoMessages):
-			return after, false, nil
-		case errors.Is(err, nats.ErrNoResponders):
-			return after, false, bus.ErrNoStream
-		case err != nil:
-			return after, false, err
+		if err != nil || !plainHeaders(raw.Header) || len(raw.Header[headerPending]) != 1 {
+			return l.next(ctx, subject, after, yield)
 		}
 		got, after, more = true, raw.Sequence, raw.Header.Get(headerPending) != "0"
 		m := Message{Subject: raw.Subject, Sequence: raw.Sequence, Header: raw.Header, Data: raw.Data, Time: raw.Time}
@@ -178,8 +189,17 @@ func (l *JetStreamLog) page(ctx context.Context, subject string, after uint64, y
 			return after, false, nil
 		}
 	}
-	if !got { // the iterator ends without a word when time runs out
-		return after, false, context.DeadlineExceeded
+	if !got { // the iterator ends without a word at what looks like its end
+		return l.next(ctx, subject, after, yield)
 	}
 	return after, more, nil
+}
+
+// next is page for one message, from the leader.
+func (l *JetStreamLog) next(ctx context.Context, subject string, after uint64, yield func(Message, error) bool) (uint64, bool, error) {
+	m, err := l.leader(ctx, subject, `{"seq":`+strconv.FormatUint(after+1, 10)+`,"next_by_subj":"`+subject+`"}`)
+	if err != nil || m.Sequence == 0 {
+		return after, false, err
+	}
+	return m.Sequence, yield(m, nil), nil
 }

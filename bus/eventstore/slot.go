@@ -2,9 +2,12 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
 )
 
 const (
@@ -151,7 +154,11 @@ func (e *Entity[S, C, E]) fail(group []*request[S, C], err error) {
 	var zero S
 	for _, r := range group {
 		r.state, r.version, r.err, r.outcome = zero, 0, err, failed
-		if r.ctx.Err() != nil {
+		switch {
+		case r.ctx.Err() == nil:
+		case errors.Is(err, contract.ErrDeadline):
+			r.err = unknown(r.ctx)
+		default:
 			r.err = over(r.ctx)
 		}
 	}
