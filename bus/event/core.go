@@ -145,7 +145,7 @@ func (c *core) receive(m *nats.Msg) {
 	}
 	c.mu.Lock()
 	if old := c.held[d.sequence]; old != nil { // the server lost patience; we did not
-		old.reply, old.attempt, old.tick = d.reply, d.attempt, c.tick
+		old.reply, old.tick = d.reply, c.tick
 		c.mu.Unlock()
 		return
 	}

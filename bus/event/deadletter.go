@@ -3,6 +3,7 @@ package event
 import (
 	"context"
 	"errors"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,8 @@ const (
 	CauseNewer    = "newer"    // parked: a newer version wrote it; replay it with a newer build
 )
 
-// Headers of a dead letter, beside the original's own. Its body is the original's.
+// Headers of a dead letter, beside the original's own. Its body is the original's. A
+// letter that would be too large has neither of the original's.
 const (
 	headerStream   = "Mesh-Dead-Stream"
 	headerConsumer = "Mesh-Dead-Consumer"
@@ -53,10 +55,16 @@ func (c *core) bury(ctx context.Context, d *delivery, v verdict) error {
 			v.cause = CauseFailures
 		}
 	}
-	letter := c.letter(d, v)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), buryTimeout)
 	defer cancel()
+	letter := c.letter(d, v)
 	ack, err := c.conn.Appender().Append(ctx, letter, bus.NoExpectation)
+	if _, refused := errors.AsType[*bus.APIError](err); refused || errors.Is(err, nats.ErrMaxPayload) {
+		// Perhaps it is too large with what a letter adds; the original stays in its stream.
+		letter.Data = nil
+		maps.DeleteFunc(letter.Header, func(key string, _ []string) bool { return !hasPrefixFold(key, deadPrefix) })
+		ack, err = c.conn.Appender().Append(ctx, letter, bus.NoExpectation)
+	}
 	if err != nil {
 		return err
 	}
