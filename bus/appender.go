@@ -299,6 +299,34 @@ func (a *Appender) sweep() {
 	}
 }
 
+// settle waits until nothing is on its way, no longer than an acknowledgement may take.
+func (a *Appender) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !a.idle() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (a *Appender) idle() bool {
+	for i := range a.shards {
+		s := &a.shards[i]
+		s.mu.Lock()
+		n := len(s.waiting)
+		s.mu.Unlock()
+		if n > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // close ends all flights; the connection is closed already.
 func (a *Appender) close() {
 	a.once.Do(func() {

@@ -200,9 +200,11 @@ func (c *Conn) Telemetry() *telemetry.Telemetry { return c.telemetry }
 // Appender is the connection's compare-and-append.
 func (c *Conn) Appender() *Appender { return c.appender }
 
-// Drain lets running subscriptions finish, flushes what was published and closes.
-// When ctx ends first the connection is closed at once and ctx's error returned.
+// Drain waits for the acknowledgements of appends on their way, lets running
+// subscriptions finish, flushes what was published and closes. When ctx ends first the
+// connection is closed at once and ctx's error returned.
 func (c *Conn) Drain(ctx context.Context) error {
+	c.appender.settle(ctx) // draining takes the interest in acknowledgements away
 	if err := c.nc.Drain(); err != nil {
 		c.Close()
 		if errors.Is(err, nats.ErrConnectionClosed) {
