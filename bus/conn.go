@@ -77,10 +77,14 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
 	c.js = js
-	if c.appender, err = newAppender(c); err != nil {
+	appender, err := newAppender(c)
+	if err != nil {
 		c.nc.Close()
 		return nil, err
 	}
+	c.mu.Lock() // the connection may be lost already
+	defer c.mu.Unlock()
+	c.appender = appender
 	return c, nil
 }
 
@@ -141,8 +145,11 @@ func (c *Conn) disconnected(_ *nats.Conn, err error) {
 	if err != nil {
 		c.telemetry.Logger.Warn("connection lost, reconnecting", telemetry.KeyError, err.Error())
 	}
-	if c.appender != nil {
-		c.appender.failAll(fmt.Errorf("%w: connection lost", ErrUnknown))
+	c.mu.Lock()
+	appender := c.appender
+	c.mu.Unlock()
+	if appender != nil {
+		appender.failAll(fmt.Errorf("%w: connection lost", ErrUnknown))
 	}
 }
 
