@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus/bustest"
+	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/flow"
 )
 
@@ -127,5 +129,51 @@ func TestCompensationsGoOnUntilTheySucceed(t *testing.T) {
 	}
 	if n := effects.count("undo"); n != 4 || len(effects.effects) != 1 {
 		t.Errorf("%d attempts with %d keys", n, len(effects.effects))
+	}
+}
+
+// A flow that gets stuck while a cancel waits for its next step must not forget it:
+// the cancel was promised to whoever asked for it.
+func TestACancelOutlivesGettingStuck(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var effects book
+	reached, gate := make(chan struct{}), make(chan struct{})
+	def := flow.Define("doubtful", 1, func(run *flow.Run, in args) (result, error) {
+		flow.Compensate(run, "undo", func(context.Context) error { effects.note("undo", ""); return nil })
+		if _, err := flow.Step(run, "once", func(context.Context) (int, error) {
+			close(reached)
+			<-gate
+			return 0, errors.New("cut off")
+		}, flow.WithAtMostOnce()); err != nil {
+			return result{}, err
+		}
+		return result(in), nil
+	})
+	worker := w.work(def)
+	if _, err := flow.Start(within(t), w.client, def, "a", args{"x"}); err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	if err := w.client.Cancel(within(t), "doubtful", "a", "changed my mind"); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := worker.conn.JetStream().Stream(within(t), contract.FlowStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bustest.Eventually(t, patience, func() bool { // the worker has both inputs
+		held := 0
+		for info := range stream.ListConsumers(within(t)).Info() {
+			held += info.NumAckPending
+		}
+		return held == 2
+	}, "the cancel to be delivered")
+	close(gate)
+	if s := w.state("doubtful", "a", flow.Cancelled); !strings.Contains(s.Reason, "changed my mind") {
+		t.Errorf("reason %q", s.Reason)
+	}
+	if n := effects.count("undo"); n != 1 {
+		t.Errorf("the compensation ran %d times", n)
 	}
 }

@@ -94,15 +94,29 @@ func (in *instance) leaveInputs() []*input {
 	return held
 }
 
-// markSeen notes the ids of all held inputs: none of them may wake the flow again.
-func (in *instance) markSeen() {
+// markSeen notes the ids of all held inputs: none of them may wake the flow again. It
+// leaves out a cancel that has still to take hold.
+func (in *instance) markSeen(cancels bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, h := range in.held {
-		if h.inputID != "" {
+		if h.inputID != "" && (cancels || h.kind != inputCancel) {
 			in.j.take(h.inputID)
 		}
 	}
+}
+
+// overtaken splits off what a flow that got stuck has to be woken by: it came while the
+// end was on its way to the log, or is a cancel that has not taken hold.
+func (in *instance) overtaken(held []*input) (done, waking []*input) {
+	for _, h := range held {
+		if (h.kind == inputRetry || h.kind == inputCancel) && h.inputID != "" && !in.j.took(h.inputID) {
+			waking = append(waking, h)
+			continue
+		}
+		done = append(done, h)
+	}
+	return done, waking
 }
 
 func (in *instance) cancelRequested() bool {

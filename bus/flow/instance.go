@@ -25,8 +25,8 @@ type instance struct {
 	ctx      context.Context //nolint:containedctx // the partition's life; steps derive theirs from it
 	name, id string
 	spec     spec
-	ended    func(*instance) // takes it out of its partition
-	fenced   func(*instance, []*input)
+	ended    func(*instance)           // takes it out of its partition
+	fenced   func(*instance, []*input) // has the journal read anew for these inputs
 
 	j       *journal
 	base    context.Context //nolint:containedctx // parent of the steps' contexts
@@ -35,6 +35,7 @@ type instance struct {
 	open    *record         // the step under way; the flow's goroutine only
 	barrier uint64          // journal version that must be stored before anything else happens
 	over    bool            // the end is recorded; the flow's goroutine only
+	woke    bool            // by a cancel, from being stuck; the flow's goroutine only
 
 	halt atomic.Int32
 	wake chan struct{}
@@ -79,6 +80,10 @@ func (in *instance) newJournal(o origin) *journal {
 // brought us here.
 func (in *instance) settle(e ending) {
 	held := in.leaveInputs()
+	var waking []*input
+	if e.Status == Stuck {
+		held, waking = in.overtaken(held)
+	}
 	replies := in.j.waiters()
 	if len(replies) > 0 {
 		outcome := encodeOutcome(e)
@@ -95,6 +100,9 @@ func (in *instance) settle(e ending) {
 	giveBack(in.j.page)
 	in.eng.metrics.of(in.name).ended[e.Status].Inc()
 	in.ended(in)
+	if len(waking) > 0 {
+		in.fenced(in, waking)
+	}
 }
 
 // lose is called when the journal belongs to somebody else, or could not be written:
@@ -180,10 +188,11 @@ func (in *instance) finish(e ending) {
 	in.j.finish(e)
 }
 
-// park makes the flow stuck and ends the goroutine.
+// park makes the flow stuck and ends the goroutine. A cancel that waits for the next
+// step wakes the flow again, once: what it cannot get over keeps it stuck.
 func (in *instance) park(reason string) {
 	in.logStuck(reason)
-	in.markSeen()
+	in.markSeen(in.woke || in.j.undoing())
 	in.finish(ending{Status: Stuck, Reason: brief(reason)})
 	leave()
 }

@@ -169,6 +169,20 @@ func (j *journal) take(id string) {
 	}
 }
 
+// took reports whether the id of an input is noted.
+func (j *journal) took(id string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Contains(j.seen, id)
+}
+
+// undoing reports whether compensations have begun.
+func (j *journal) undoing() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.status == Compensating
+}
+
 // finish records the end and sends everything.
 func (j *journal) finish(e ending) {
 	j.mu.Lock()

@@ -189,8 +189,12 @@ func (in *instance) openAgain() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, h := range in.held {
-		if h.kind == inputRetry {
+		switch h.kind {
+		case inputRetry:
 			in.open = nil
+		case inputCancel:
+			in.woke = true
+		case inputStart, inputAttach:
 		}
 	}
 }

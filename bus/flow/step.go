@@ -170,7 +170,7 @@ func (r *Run) repeat(rec *record, c call) error {
 func (r *Run) observeCancel() error {
 	in := r.inst
 	r.cancelled = true
-	in.markSeen()
+	in.markSeen(true)
 	r.record(&record{Kind: kindCancel, Last: brief(in.cancelReason())}, true)
 	return in.cancelError()
 }
