@@ -24,7 +24,7 @@ func Example() {
 	defer func() { _ = os.RemoveAll(dir) }()
 	server, err := natsd.Start(natsd.Config{Port: -1, StoreDir: dir})
 	if err != nil {
-		log.Fatal(err) //nolint:gocritic // an example may leave its folder behind
+		log.Fatal(err)
 	}
 	defer func() { _ = server.Shutdown(ctx) }()
 

@@ -102,7 +102,7 @@ func streamConfig(spec contract.StreamSpec, replicas int) jetstream.StreamConfig
 
 func kvConfig(spec contract.StreamSpec, replicas int) jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{
-		Bucket: spec.Name, History: uint8(min(max(spec.History, 1), 64)), Replicas: replicas, //nolint:gosec // bounded to 64
+		Bucket: spec.Name, History: uint8(min(max(spec.History, 1), 64)), Replicas: replicas,
 		Storage: jetstream.FileStorage, LimitMarkerTTL: spec.MarkerTTL,
 	}
 }

@@ -109,8 +109,7 @@ func jsonError(err error) *Error {
 }
 
 func semanticMessage(e *json.SemanticError) string {
-	var own *Error
-	if errors.As(e.Err, &own) {
+	if own, ok := errors.AsType[*Error](e.Err); ok {
 		return own.Message
 	}
 	want := "another kind of value"

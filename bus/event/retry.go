@@ -27,7 +27,7 @@ func (c *core) backoff(failures int) time.Duration {
 		d *= 2
 	}
 	d = min(d, c.opts.backoffMax)
-	return d - d/4 + rand.N(d/2+1) //nolint:gosec // jitter
+	return d - d/4 + rand.N(d/2+1)
 }
 
 // memory keeps what the server does not: how often a message failed here and which

@@ -45,7 +45,7 @@ func newCache[T any](size int) *cache[T] {
 
 // acquire returns the key's slot for use until release; make fills a new one.
 func (c *cache[T]) acquire(key string, fill func(*T)) *cached[T] {
-	s := &c.shards[maphash.String(c.seed, key)&uint64(len(c.shards)-1)]
+	s := &c.shards[maphash.String(c.seed, key)&uint64(len(c.shards)-1)] //nolint:gosec // a small positive number
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, ok := s.slots[key]

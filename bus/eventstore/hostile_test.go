@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/eventstore"
 )
@@ -93,4 +96,53 @@ func TestACancelledCommandIsNotClaimedToBeUndone(t *testing.T) {
 		t.Errorf("it is stored and the caller hears: %v", err)
 	}
 	wantCounter(t, e, log, "a", 1, 1)
+}
+
+// staleReads is a log whose leader has been cut off: for a while it answers what it
+// knew before.
+type staleReads struct {
+	eventstore.Log
+	left atomic.Int64
+	old  eventstore.Message
+}
+
+func (l *staleReads) Last(ctx context.Context, subject string) (eventstore.Message, error) {
+	if l.left.Add(-1) >= 0 {
+		return l.old, nil
+	}
+	return l.Log.Last(ctx, subject)
+}
+
+// A leader that does not know what was acknowledged to this process is a former one.
+func TestALeaderThatIsBehindIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	log := eventstore.NewMemoryLog()
+	stale := &staleReads{Log: log}
+	e := newCounters(stale)
+	do(t, e, "a", "", command{limit: 2})
+	stale.old, _ = log.Last(t.Context(), subjectA)
+	do(t, e, "a", "", command{add: 2})
+	stale.left.Store(3)
+	if c, v := get(t, e, "a"); c.N != 2 || v != 2 {
+		t.Errorf("read %+v at %d, older than what was acknowledged", c, v)
+	}
+	stale.left.Store(3)
+	if _, _, err := e.Do(t.Context(), "a", "", command{add: 1}); !errors.Is(err, errLimit) {
+		t.Errorf("decided on an old state: %v", err)
+	}
+}
+
+// A log that stays behind was cut, by a purge or a restored backup: its word counts.
+func TestALogThatWasCutIsBelievedInTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stale := &staleReads{Log: eventstore.NewMemoryLog()}
+		e := newCounters(stale)
+		do(t, e, "a", "", command{add: 1})
+		stale.left.Store(1 << 40)
+		bustest.Eventually(t, time.Minute, func() bool {
+			_, version, err := e.Get(t.Context(), "a")
+			return err == nil && version == 0
+		}, "the entity to be gone")
+	})
 }

@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -67,7 +68,7 @@ func (l *MemoryLog) Range(ctx context.Context, subject string, after uint64) ite
 		messages := l.subjects[subject] // appended to, never changed
 		l.mu.RUnlock()
 		i, found := slices.BinarySearchFunc(messages, after, func(m Message, seq uint64) int {
-			return int(min(max(int64(m.Sequence)-int64(seq), -1), 1))
+			return cmp.Compare(m.Sequence, seq)
 		})
 		if found {
 			i++

@@ -43,7 +43,7 @@ func (r Retry) pause(tries int, err error) time.Duration {
 		d *= r.Factor
 	}
 	wait := time.Duration(min(d, float64(r.Max)))
-	wait = wait/2 + rand.N(wait/2+1) //nolint:gosec // jitter is no secret
+	wait = wait/2 + rand.N(wait/2+1)
 	if e, ok := errors.AsType[*contract.Error](err); ok && e.RetryAfter > wait {
 		return e.RetryAfter
 	}

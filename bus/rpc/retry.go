@@ -26,7 +26,7 @@ func (p retryPolicy) pause(attempt int, asked time.Duration) time.Duration {
 	if shift := attempt - 1; shift < 20 && p.base<<shift < p.limit {
 		d = p.base << shift
 	}
-	random := rand.N(d/2 + 1) //nolint:gosec // no secret
+	random := rand.N(d/2 + 1)
 	if asked > 0 {
 		return asked + random
 	}

@@ -150,7 +150,7 @@ func startProcess(ctx context.Context, n node) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this executable: %w", err)
 	}
-	p := &process{cmd: exec.Command(self), stderr: &tail{}, ready: make(chan string, 1), waiting: map[string]chan bool{}} //nolint:gosec // our own executable
+	p := &process{cmd: exec.Command(self), stderr: &tail{}, ready: make(chan string, 1), waiting: map[string]chan bool{}}
 	p.cmd.Env = append(os.Environ(), childEnv+"="+string(text))
 	p.cmd.Stderr = p.stderr
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {

@@ -269,7 +269,7 @@ func longRange(t *testing.T, l eventstore.Log, subject string) {
 	}
 	wait.Wait()
 	got := read(t, l, subject, 0, n)
-	if len(got) != n || !slices.IsSortedFunc(got, func(a, b eventstore.Message) int { return int(a.Sequence) - int(b.Sequence) }) {
+	if len(got) != n || !slices.IsSortedFunc(got, bySequence) {
 		t.Errorf("%d messages, want %d in order", len(got), n)
 	}
 }
@@ -335,4 +335,14 @@ func freshness(t *testing.T, l eventstore.Log, subject string) {
 			t.Fatalf("Last after append %d: %d, %v", expect, m.Sequence, err)
 		}
 	}
+}
+
+func bySequence(a, b eventstore.Message) int {
+	switch {
+	case a.Sequence < b.Sequence:
+		return -1
+	case a.Sequence > b.Sequence:
+		return 1
+	}
+	return 0
 }

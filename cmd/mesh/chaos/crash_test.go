@@ -64,8 +64,8 @@ func report(t *testing.T, restarts []Restart) {
 	t.Helper()
 	var ready, first []time.Duration
 	for i, x := range restarts {
-		t.Logf("stop %d after %d orders: ready again after %v, first answer after %v",
-			i+1, x.Acked, x.Ready.Round(time.Millisecond), x.First.Round(time.Millisecond))
+		t.Logf("stop %d after %d orders: down after %v, ready again after %v, first answer after %v",
+			i+1, x.Acked, x.Down.Round(time.Millisecond), x.Ready.Round(time.Millisecond), x.First.Round(time.Millisecond))
 		ready, first = append(ready, x.Ready), append(first, x.First)
 	}
 	slices.Sort(ready)

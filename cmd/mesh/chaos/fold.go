@@ -114,6 +114,17 @@ func (f *Fold) Unfinished() int {
 	return n
 }
 
+// unfinished describes one order under way, the first by id.
+func (f *Fold) unfinished() string {
+	first := ""
+	for id, o := range f.Orders {
+		if o.End() == "" && (first == "" || id < first) {
+			first = id
+		}
+	}
+	return fmt.Sprintf("order %s: %v", first, f.Orders[first].Types)
+}
+
 // Broken compares what clients were told with what the stream says and returns one
 // sentence for each promise that was broken.
 func (f *Fold) Broken(entries []Entry) []string {

@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// Restart is one kill and what came after it.
+// Restart is one stop, by whatever signal, and what came after it.
 type Restart struct {
-	Acked int           // orders acknowledged before the kill
-	Ready time.Duration // from the kill until `mesh dev` was ready again
-	First time.Duration // from the kill until the next order was acknowledged
+	Acked int           // orders acknowledged before the stop
+	Down  time.Duration // what the stop itself took
+	Ready time.Duration // from the stop's begin until `mesh dev` was ready again
+	First time.Duration // from the stop's begin until the next order was acknowledged
 }
 
 // busyFor is how long a mesh works on a portion of orders, about.
@@ -21,7 +22,7 @@ const busyFor = 200 * time.Millisecond
 // the last it ends the mesh with stop, at a moment that the seed chooses, and starts
 // it again.
 func killUnderLoad(ctx context.Context, r *Mesh, ledger *Ledger, l Load, kills int, stop func() error) ([]Restart, error) {
-	random := rand.New(rand.NewPCG(l.Seed, 0)) //nolint:gosec // repeatable, not secret
+	random := rand.New(rand.NewPCG(l.Seed, 0))
 	defer l.Gate.Open(l.Orders)
 	var all []Restart
 	for k := range kills {
@@ -39,6 +40,7 @@ func killUnderLoad(ctx context.Context, r *Mesh, ledger *Ledger, l Load, kills i
 		if err := stop(); err != nil {
 			return all, fmt.Errorf("stop %d: %w", k+1, err)
 		}
+		down := time.Since(start)
 		if err := r.Up(ctx); err != nil {
 			return all, fmt.Errorf("start after stop %d: %w", k+1, err)
 		}
@@ -47,7 +49,7 @@ func killUnderLoad(ctx context.Context, r *Mesh, ledger *Ledger, l Load, kills i
 		if err := ledger.Reach(ctx, acked+1); err != nil {
 			return all, fmt.Errorf("after stop %d: %w", k+1, err)
 		}
-		all = append(all, Restart{Acked: acked, Ready: ready, First: time.Since(start)})
+		all = append(all, Restart{Acked: acked, Down: down, Ready: ready, First: time.Since(start)})
 	}
 	return all, nil
 }

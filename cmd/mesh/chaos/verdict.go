@@ -19,6 +19,7 @@ type Verdict struct {
 	Orders int            // stored
 	Ends   map[string]int // how they ended: "delivered", "cancelled: <reason>"
 	Took   time.Duration  // until everything was at rest
+	Slow   string         // what it waited for last
 	Judge  judge.Report
 	Broken []string // every broken promise, one sentence each; empty is good
 
@@ -49,14 +50,20 @@ func (v Verdict) String() string {
 	}
 	fmt.Fprintf(&b, "; %d appends, %d charges, %d dead letters; at rest after %v; %d broken promises",
 		appends, v.Judge.Totals.Charges, v.Judge.Totals.DeadLetters, v.Took.Round(time.Millisecond), len(v.Broken))
+	if v.Took > slowRest {
+		b.WriteString("; it waited for: " + v.Slow)
+	}
 	return b.String()
 }
+
+// slowRest is from when on it is worth saying what a mesh was waiting for.
+const slowRest = 8 * time.Second
 
 // Rest waits until every order has ended and the judge is content with a mesh at
 // rest, at most for limit, and returns what is then the case. What can never become
 // good again ends the wait. An error means that nobody could look.
 func Rest(ctx context.Context, client *Client, ledger *Ledger, limit time.Duration) (Verdict, error) {
-	start, fold := time.Now(), NewFold()
+	start, fold, slow := time.Now(), NewFold(), ""
 	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
@@ -64,10 +71,15 @@ func Rest(ctx context.Context, client *Client, ledger *Ledger, limit time.Durati
 		late := waiting.Err() != nil
 		if late || err == nil && fold.Unfinished() == 0 {
 			v, err := look(ctx, client, ledger, fold)
-			v.Took = time.Since(start)
+			v.Took, v.Slow = time.Since(start), slow
 			if late || err == nil && (len(v.Broken) == 0 || !v.heals) {
 				return v, err
 			}
+			if len(v.Broken) > 0 {
+				slow = v.Broken[0]
+			}
+		} else if err == nil {
+			slow = fold.unfinished()
 		}
 		select {
 		case <-waiting.Done():
