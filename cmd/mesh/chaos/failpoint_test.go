@@ -30,7 +30,7 @@ func TestCrashAtEveryPoint(t *testing.T) {
 		t.Fatal("orders pass no crash point")
 	}
 	perPoint := scale.pick(1, 2, 25)
-	orders := max(4, scale.pick(0, 2_000, 50_000)/(len(points)*perPoint))
+	orders := 4 + scale.pick(0, 2_000, 50_000)/(len(points)*perPoint)
 	var crashes []string
 	for _, p := range points {
 		p.Passed = max(1, p.Passed*orders/listed) // what so many orders are expected to pass
