@@ -74,6 +74,7 @@ func (e *Entity[S, C, E]) commit(ctx context.Context, s *slot[S, C], d *draft[S]
 // accept makes the draft the image.
 func (e *Entity[S, C, E]) accept(s *slot[S, C], d *draft[S], seq uint64) {
 	im := &s.image
+	s.known = seq
 	im.state, im.version, im.sequence = d.state, d.version, seq
 	im.since++
 	if d.withSnap {
@@ -87,7 +88,7 @@ func (e *Entity[S, C, E]) accept(s *slot[S, C], d *draft[S], seq uint64) {
 // settle reads what the subject got since the base of the draft. The draft can only
 // be the first message there. An error comes with overtaken: the draft is not stored.
 func (e *Entity[S, C, E]) settle(ctx context.Context, s *slot[S, C], d *draft[S], doubt bool) (verdict, error) {
-	last, err := e.log.Last(ctx, s.subject)
+	last, err := e.last(ctx, s)
 	base := s.image.sequence
 	switch {
 	case err != nil, last.Sequence == base, last.Sequence < base && doubt:

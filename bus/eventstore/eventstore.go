@@ -15,7 +15,8 @@
 //   - refusals, "nothing to do" and reads reflect everything that was acknowledged
 //     before they were asked for, as far as the stream's leader knows. NATS has no
 //     quorum read: a leader that was cut off answers old reads until it steps down,
-//     some ten seconds later; it cannot append;
+//     some ten seconds later; it cannot append, and it is not believed when it knows
+//     less than this process does;
 //   - versions count events 1..n without gap or fork;
 //   - at most one append per entity and process is on its way;
 //   - loading costs the same however long the stream and the entity's history are:

@@ -27,7 +27,7 @@ func (e *Entity[S, C, E]) HistoryAfter(ctx context.Context, id string, sequence 
 	if err != nil {
 		return nil, err
 	}
-	last, err := e.retry(ctx, subject, e.log.Last)
+	last, err := e.retry(ctx, &slot[S, C]{subject: subject}, true)
 	if err != nil {
 		return nil, e.readError(ctx, err)
 	}

@@ -21,14 +21,14 @@ const searchFirst = 64
 // old, the append fails.
 func (e *Entity[S, C, E]) load(ctx context.Context, s *slot[S, C], group []*request[S, C]) (bool, error) {
 	begin := time.Now()
-	look, fresh := e.log.Last, true
+	fresh := true
 	for _, r := range group {
 		if !r.read {
-			look, fresh = e.log.Peek, false
+			fresh = false
 			break
 		}
 	}
-	last, err := e.retry(ctx, s.subject, look)
+	last, err := e.retry(ctx, s, fresh)
 	if err != nil {
 		return false, err
 	}
@@ -41,17 +41,42 @@ func (e *Entity[S, C, E]) load(ctx context.Context, s *slot[S, C], group []*requ
 
 // confirm asks the leader whether the image is the newest and advances it if not.
 func (e *Entity[S, C, E]) confirm(ctx context.Context, s *slot[S, C]) (bool, error) {
-	last, err := e.retry(ctx, s.subject, e.log.Last)
+	last, err := e.retry(ctx, s, true)
 	if err != nil || last.Sequence == s.image.sequence {
 		return err == nil, err
 	}
 	return false, e.advance(ctx, s, last)
 }
 
-// retry reads until it works, ctx ends or the patience does.
-func (e *Entity[S, C, E]) retry(ctx context.Context, subject string, look func(context.Context, string) (Message, error)) (Message, error) {
+// stepDown is how long a leader that was cut off may go on answering, and more.
+const stepDown = 15 * time.Second
+
+// last asks the leader. One that knows less than this process was told is a former one
+// and not believed, unless it stays so: then the log was cut.
+func (e *Entity[S, C, E]) last(ctx context.Context, s *slot[S, C]) (Message, error) {
+	m, err := e.log.Last(ctx, s.subject)
+	switch {
+	case err != nil:
+		return m, err
+	case m.Sequence < s.known && s.doubted.IsZero():
+		s.doubted = time.Now()
+		return m, errBehind
+	case m.Sequence < s.known && time.Since(s.doubted) < stepDown:
+		return m, errBehind
+	}
+	s.known, s.doubted = m.Sequence, time.Time{}
+	return m, nil
+}
+
+// retry reads until it works, ctx ends or the patience does: from the leader when it
+// must be fresh.
+func (e *Entity[S, C, E]) retry(ctx context.Context, s *slot[S, C], fresh bool) (m Message, err error) {
 	for try := 0; ; try++ {
-		m, err := look(ctx, subject)
+		if fresh {
+			m, err = e.last(ctx, s)
+		} else {
+			m, err = e.log.Peek(ctx, s.subject)
+		}
 		if err == nil {
 			return m, nil
 		}
@@ -69,6 +94,7 @@ func (e *Entity[S, C, E]) advance(ctx context.Context, s *slot[S, C], last Messa
 		s.image = image[S]{}
 	}
 	s.loaded = false
+	s.known = max(s.known, last.Sequence)
 	if last.Sequence > s.image.sequence {
 		if err := e.catchUp(ctx, s, last); err != nil {
 			if !contractError(err) {

@@ -50,6 +50,9 @@ type slot[S, C any] struct {
 	loaded bool
 	large  bool // the state did not fit beside the last events
 	image  image[S]
+
+	known   uint64    // the newest sequence that the subject is known to have
+	doubted time.Time // since when the leader knows less
 }
 
 // image is an entity as of one sequence of its subject.
