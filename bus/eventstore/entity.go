@@ -102,6 +102,15 @@ func (e *Entity[S, C, E]) Get(ctx context.Context, id string) (S, uint64, error)
 	return e.submit(ctx, id, r)
 }
 
+// Peek returns the entity's state and version as far as this process knows them; what
+// it does not know it asks any replica. It may be behind: use it to choose what to try
+// next, where the try itself finds out, and never for an answer.
+func (e *Entity[S, C, E]) Peek(ctx context.Context, id string) (S, uint64, error) {
+	r := e.request(ctx)
+	r.read, r.stale = true, true
+	return e.submit(ctx, id, r)
+}
+
 func validCommandID(id string) bool {
 	return len(id) <= maxCommandID && utf8.ValidString(id) && strings.IndexFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }

@@ -204,3 +204,30 @@ func (f *flakyReads) Last(ctx context.Context, subject string) (eventstore.Messa
 	}
 	return f.Log.Last(ctx, subject)
 }
+
+func TestAPeekMayBeBehindAndAsksNoLeader(t *testing.T) {
+	t.Parallel()
+	log := eventstore.NewMemoryLog()
+	s := &script{Log: log}
+	ours, theirs := newCounters(s), newCounters(log)
+	peek := func(id string, n int, version uint64) {
+		t.Helper()
+		if c, v, err := ours.Peek(t.Context(), id); err != nil || c.N != n || v != version {
+			t.Errorf("peeked at %+v, version %d, %v; want %d at %d", c, v, err, n, version)
+		}
+	}
+	peek("a", 0, 0)
+	do(t, theirs, "a", "", command{add: 1})
+	peek("a", 0, 0)
+	do(t, ours, "a", "", command{add: 1}) // the append finds out
+	peek("a", 2, 2)
+	do(t, theirs, "b", "", command{add: 3})
+	peek("b", 3, 1) // what is not in memory is read
+	if _, leader := s.counts(); leader != 1 {
+		t.Errorf("%d reads from the leader, want the one of the append", leader)
+	}
+	do(t, theirs, "a", "", command{add: 1})
+	if c, v := get(t, ours, "a"); c.N != 3 || v != 3 {
+		t.Errorf("after a peek a read is old: %+v at %d", c, v)
+	}
+}

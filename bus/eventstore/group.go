@@ -59,7 +59,7 @@ func (e *Entity[S, C, E]) step(ctx context.Context, s *slot[S, C], group []*requ
 	d := newDraft(s)
 	n := e.decideAll(d, s, group)
 	if d.commands == 0 {
-		if !current && !failpoint.StaleRefusal {
+		if !current && !failpoint.StaleRefusal && !allStale(group) {
 			if same, err := e.confirm(ctx, s); err != nil || !same {
 				return 0, overtaken, err
 			}
@@ -78,6 +78,16 @@ func (e *Entity[S, C, E]) step(ctx context.Context, s *slot[S, C], group []*requ
 	}
 	e.answer(group[:n])
 	return n, v, nil
+}
+
+// allStale says whether nobody in the group minds an old image.
+func allStale[S, C any](group []*request[S, C]) bool {
+	for _, r := range group {
+		if !r.stale {
+			return false
+		}
+	}
+	return true
 }
 
 // contention is a random pause that gives other processes their turn.

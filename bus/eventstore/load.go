@@ -23,7 +23,7 @@ func (e *Entity[S, C, E]) load(ctx context.Context, s *slot[S, C], group []*requ
 	begin := time.Now()
 	fresh := true
 	for _, r := range group {
-		if !r.read {
+		if !r.read || r.stale {
 			fresh = false
 			break
 		}

@@ -21,6 +21,7 @@ const (
 type request[S, C any] struct {
 	ctx          context.Context //nolint:containedctx // a queued call, dropped when its caller is gone
 	read         bool
+	stale        bool // a read that may be behind
 	cmd          C
 	id           string // the command's
 	hash         uint64 // of id

@@ -37,15 +37,15 @@ func (s *Service) place(ctx context.Context, req orders.PlaceOrder) (orders.Orde
 		return orders.Order{}, err
 	}
 	id, repeatable := orderID(ctx, actor, req)
-	if repeatable {
-		order, found, err := s.placedBefore(ctx, id, hash)
+	if repeatable { // a first look, which may miss a very new order: storing finds it
+		order, found, err := s.placedBefore(ctx, id, hash, s.orders.Peek)
 		if found || err != nil {
 			return order, err
 		}
 	}
 	lines, err := s.priced(ctx, req.Lines)
 	if err != nil {
-		return orders.Order{}, err
+		return s.otherwise(ctx, id, hash, err)
 	}
 	reference, err := s.sealer.seal(ctx, req.Payment.Token, id)
 	if err != nil {
@@ -57,13 +57,23 @@ func (s *Service) place(ctx context.Context, req orders.PlaceOrder) (orders.Orde
 	})
 }
 
+// otherwise answers an order that the first look has missed, or why the catalog
+// refuses it.
+func (s *Service) otherwise(ctx context.Context, id, hash string, refusal error) (orders.Order, error) {
+	order, found, err := s.placedBefore(ctx, id, hash, s.orders.Get)
+	if found || err != nil {
+		return order, err
+	}
+	return orders.Order{}, refusal
+}
+
 // store appends the order and answers what was stored. Each attempt has a command
 // id of its own: who comes second finds the order placed and answers the first one's.
 func (s *Service) store(ctx context.Context, id string, c domain.Place) (orders.Order, error) {
 	_, _, err := s.orders.Do(ctx, id, "place."+idem.Fresh(), c)
 	failpoint.Hit("orders.placed")
 	if errors.Is(err, orders.ErrPlaced) {
-		order, found, err := s.placedBefore(ctx, id, c.Hash)
+		order, found, err := s.placedBefore(ctx, id, c.Hash, s.orders.Get)
 		if err == nil && !found {
 			err = contract.ErrUnavailable
 		}
@@ -103,9 +113,12 @@ func requestHash(req orders.PlaceOrder) (string, error) {
 }
 
 // placedBefore answers the order that is there as it was when it was placed, if the
-// same request placed it.
-func (s *Service) placedBefore(ctx context.Context, id, hash string) (order orders.Order, found bool, err error) {
-	o, version, err := s.orders.Get(ctx, id)
+// same request placed it. What it compares never changes, so any read does that finds
+// the order.
+func (s *Service) placedBefore(
+	ctx context.Context, id, hash string, read func(context.Context, string) (domain.Order, uint64, error),
+) (order orders.Order, found bool, err error) {
+	o, version, err := read(ctx, id)
 	switch {
 	case err != nil || version == 0:
 		return orders.Order{}, false, err

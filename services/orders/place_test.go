@@ -3,6 +3,7 @@ package orders_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -74,6 +75,43 @@ func (w *world) messages(t *testing.T) []string {
 	}
 	return subjects
 }
+
+// An instance that saw that there is no order must find the one that another instance
+// has placed since, also when the catalog would refuse it by now.
+func TestARetryFindsWhatAnotherInstancePlaced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	shelf := w.products
+	sell := func(open bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.products = nil; open {
+			w.products = shelf
+		}
+	}
+	sell(false)
+	const orders = 24 // each met by one instance and then by the other, in some order
+	for i := range orders {
+		for range 4 { // both look and remember that there is no such order
+			if _, err := rpc.Call(t.Context(), w.client, wire.Place, request("c1", "tok_ok"), rpc.WithCommandID(key(i))); !errors.Is(err, wire.ErrProduct) {
+				t.Fatalf("without products: %v", err)
+			}
+		}
+	}
+	sell(true)
+	placed := make([]wire.Order, orders)
+	for i := range placed {
+		placed[i] = w.place(t, request("c1", "tok_ok"), rpc.WithCommandID(key(i)))
+	}
+	sell(false)
+	for i := range placed {
+		if diff := cmp.Diff(placed[i], w.place(t, request("c1", "tok_ok"), rpc.WithCommandID(key(i)))); diff != "" {
+			t.Errorf("order %d is answered differently: %s", i, diff)
+		}
+	}
+}
+
+func key(i int) string { return "key-" + strconv.Itoa(i) }
 
 func TestTheSameOrderIDGivesOneOrder(t *testing.T) {
 	t.Parallel()

@@ -22,11 +22,7 @@ const (
 )
 
 func (d *desk) authorize(ctx context.Context, r payments.AuthorizePayment) (payments.Payment, error) {
-	p, version, err := d.payments.Get(ctx, r.OrderID)
-	if err != nil {
-		return payments.Payment{}, err
-	}
-	ask, err := p.MayAuthorize(r.Amount)
+	p, version, ask, err := d.look(ctx, r.OrderID, func(p domain.Payment) (bool, error) { return p.MayAuthorize(r.Amount) })
 	if err != nil || !ask {
 		return viewOf(r.OrderID, p, version), err
 	}
@@ -71,11 +67,7 @@ func (d *desk) noteCharge(ctx context.Context, r payments.AuthorizePayment, key 
 }
 
 func (d *desk) capture(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
-	p, version, err := d.payments.Get(ctx, r.OrderID)
-	if err != nil {
-		return payments.Payment{}, err
-	}
-	ask, err := p.MayCapture()
+	p, version, ask, err := d.look(ctx, r.OrderID, domain.Payment.MayCapture)
 	if err != nil || !ask {
 		return viewOf(r.OrderID, p, version), err
 	}
@@ -97,11 +89,7 @@ func (d *desk) capture(ctx context.Context, r payments.PaymentRef) (payments.Pay
 // void asks the provider first, also when there is no payment yet: from then on no
 // charge under the order's key can reserve anything.
 func (d *desk) void(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
-	p, version, err := d.payments.Get(ctx, r.OrderID)
-	if err != nil {
-		return payments.Payment{}, err
-	}
-	ask, err := p.MayVoid()
+	p, version, ask, err := d.look(ctx, r.OrderID, domain.Payment.MayVoid)
 	if err != nil || !ask {
 		return viewOf(r.OrderID, p, version), err
 	}
@@ -131,11 +119,7 @@ func (d *desk) catchUp(ctx context.Context, orderID string) (payments.Payment, e
 }
 
 func (d *desk) refund(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
-	p, version, err := d.payments.Get(ctx, r.OrderID)
-	if err != nil {
-		return payments.Payment{}, err
-	}
-	ask, err := p.MayRefund()
+	p, version, ask, err := d.look(ctx, r.OrderID, domain.Payment.MayRefund)
 	if err != nil || !ask {
 		return viewOf(r.OrderID, p, version), err
 	}
@@ -152,6 +136,23 @@ func (d *desk) refund(ctx context.Context, r payments.PaymentRef) (payments.Paym
 }
 
 // get knows no customers: who acts for one asks the orders service.
+// look says whether the provider is to be asked. An old memory of the payment may say
+// so, too: the provider does nothing twice, and the note that follows is refused if the
+// payment has changed. What is done already, or refused, is answered from a fresh read.
+func (d *desk) look(ctx context.Context, orderID string, may func(domain.Payment) (bool, error)) (domain.Payment, uint64, bool, error) {
+	p, version, err := d.payments.Peek(ctx, orderID)
+	if err == nil {
+		if ask, err := may(p); ask && err == nil {
+			return p, version, true, nil
+		}
+	}
+	if p, version, err = d.payments.Get(ctx, orderID); err != nil {
+		return p, version, false, err
+	}
+	ask, err := may(p)
+	return p, version, ask, err
+}
+
 func (d *desk) get(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
 	if telemetry.ActorFrom(ctx).For != "" {
 		return payments.Payment{}, payments.ErrUnknown

@@ -20,13 +20,8 @@ const (
 )
 
 func (d *depot) create(ctx context.Context, r shipping.CreateShipment) (shipping.Shipment, error) {
-	s, version, err := d.shipments.Get(ctx, r.OrderID)
-	if err != nil {
-		return shipping.Shipment{}, err
-	}
-	ask, err := s.MayCreate()
-	if err != nil || !ask {
-		return viewOf(r.OrderID, s, version), err
+	if done, ask, err := d.look(ctx, r.OrderID); err != nil || !ask {
+		return done, err
 	}
 	parcel, err := d.carrier.Ship(ctx, sandbox.ShipParcel{
 		OrderID: r.OrderID, To: r.ShipTo, Lines: r.Lines, TransitMS: d.transit.Milliseconds(),
@@ -43,6 +38,24 @@ func (d *depot) create(ctx context.Context, r shipping.CreateShipment) (shipping
 	done, err := d.note(ctx, r.OrderID, commandCreate, domain.Create{ShipmentID: parcel.TrackingID})
 	failpoint.Hit("shipping.created")
 	return done, err
+}
+
+// look says whether the carrier is to be asked. An old memory of the shipment may say
+// so, too: the carrier has one parcel per order. What is done already, or refused, is
+// answered from a fresh read.
+func (d *depot) look(ctx context.Context, orderID string) (shipping.Shipment, bool, error) {
+	s, _, err := d.shipments.Peek(ctx, orderID)
+	if err == nil {
+		if ask, err := s.MayCreate(); ask && err == nil {
+			return shipping.Shipment{}, true, nil
+		}
+	}
+	s, version, err := d.shipments.Get(ctx, orderID)
+	if err != nil {
+		return shipping.Shipment{}, false, err
+	}
+	ask, err := s.MayCreate()
+	return viewOf(orderID, s, version), ask, err
 }
 
 // cancel asks the carrier first, also when there is no shipment yet: from then on no
