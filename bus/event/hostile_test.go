@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"bytes"
+	"maps"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -20,9 +21,7 @@ func TestPoisonOfAnySizeBecomesADeadLetter(t *testing.T) {
 	large := &nats.Msg{Subject: "evt.counter.large", Header: ours, Data: bytes.Repeat([]byte("x"), int(conn.NATS().MaxPayload())-200)}
 	w.publish(t, large, bus.NoExpectation)
 	long := nats.Header{"Long": {string(bytes.Repeat([]byte("x"), 63<<10))}}
-	for key, value := range ours {
-		long[key] = value
-	}
+	maps.Copy(long, ours)
 	w.publish(t, &nats.Msg{Subject: "evt.counter.long", Header: long, Data: []byte("{")}, bus.NoExpectation)
 	w.add(t, "good", 1)
 	var got seen
