@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -127,8 +128,29 @@ func (m *Mesh) cleanup() {
 	}
 	for _, p := range all {
 		p.kill()
+	}
+	m.lookForRaces()
+	for _, p := range all {
 		if m.t.Failed() {
 			m.t.Logf("end of the log of %s:\n%s", p.name, tail(m.logPath(p), 40))
+		}
+	}
+}
+
+// lookForRaces fails the test when the race detector has spoken in any log.
+func (m *Mesh) lookForRaces() {
+	logs, err := filepath.Glob(filepath.Join(m.logs, "*.log"))
+	if err != nil {
+		m.t.Error(err)
+	}
+	for _, path := range logs {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			m.t.Error(err)
+			continue
+		}
+		if i := strings.Index(string(text), "WARNING: DATA RACE"); i >= 0 {
+			m.t.Errorf("%s:\n%s", filepath.Base(path), text[i:min(len(text), i+4000)])
 		}
 	}
 }
