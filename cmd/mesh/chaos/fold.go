@@ -114,6 +114,38 @@ func (f *Fold) Unfinished() int {
 	return n
 }
 
+// Finish reads on until every order has ended.
+func (f *Fold) Finish(ctx context.Context, js jetstream.JetStream, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		if err := f.Advance(ctx, js); err != nil {
+			return err
+		}
+		if f.Unfinished() == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			return fmt.Errorf("%d orders did not end in %v; %s", f.Unfinished(), limit, f.unfinished())
+		}
+	}
+}
+
+// Ends counts how orders ended: "delivered", "cancelled: <reason>".
+func (f *Fold) Ends() map[string]int {
+	ends := map[string]int{}
+	for _, o := range f.Orders {
+		end := o.End()
+		if end == "cancelled" {
+			end += ": " + o.Reason
+		}
+		ends[end]++
+	}
+	return ends
+}
+
 // unfinished describes one order under way, the first by id.
 func (f *Fold) unfinished() string {
 	first := ""

@@ -50,7 +50,7 @@ func (v Verdict) String() string {
 	}
 	fmt.Fprintf(&b, "; %d appends, %d charges, %d dead letters; at rest after %v; %d broken promises",
 		appends, v.Judge.Totals.Charges, v.Judge.Totals.DeadLetters, v.Took.Round(time.Millisecond), len(v.Broken))
-	if v.Took > slowRest {
+	if v.Took > slowRest && v.Slow != "" {
 		b.WriteString("; it waited for: " + v.Slow)
 	}
 	return b.String()
@@ -94,14 +94,7 @@ func look(ctx context.Context, client *Client, ledger *Ledger, fold *Fold) (Verd
 	if err != nil {
 		return Verdict{}, err
 	}
-	v := Verdict{Orders: len(fold.Orders), Ends: map[string]int{}, Judge: report, Broken: fold.Broken(ledger.Entries())}
-	for _, o := range fold.Orders {
-		end := o.End()
-		if end == "cancelled" {
-			end += ": " + o.Reason
-		}
-		v.Ends[end]++
-	}
+	v := Verdict{Orders: len(fold.Orders), Ends: fold.Ends(), Judge: report, Broken: fold.Broken(ledger.Entries())}
 	for _, c := range report.Checks {
 		for _, f := range c.Findings {
 			v.Broken = append(v.Broken, fmt.Sprintf("%s: %s (%s, message %d): expected %s, is %s",
