@@ -161,6 +161,14 @@ func (c *Client) Retry(ctx context.Context, name, id string) error {
 }
 
 func (c *Client) steer(ctx context.Context, kind inputKind, name, id string, body []byte) error {
+	if err := c.open(ctx, name, id); err != nil {
+		return err
+	}
+	return c.send(ctx, kind, name, id, "", body)
+}
+
+// open refuses what is not there or has ended.
+func (c *Client) open(ctx context.Context, name, id string) error {
 	state, err := c.Get(ctx, name, id)
 	if err != nil {
 		return err
@@ -168,7 +176,7 @@ func (c *Client) steer(ctx context.Context, kind inputKind, name, id string, bod
 	if state.Status.Ended() {
 		return ErrEnded.Sayf("the flow %s %s has ended: %s", name, id, state.Status)
 	}
-	return c.send(ctx, kind, name, id, "", body)
+	return nil
 }
 
 // start appends the start input as the first message of its inbox and waits for the
@@ -230,13 +238,22 @@ func (c *Client) startMessage(ctx context.Context, s spec, id string, body []byt
 
 // send appends another input.
 func (c *Client) send(ctx context.Context, kind inputKind, name, id, reply string, body []byte) error {
-	subject, err := c.subject(ctx, name, id)
+	msg, err := c.inputMessage(ctx, kind, name, id, reply, body)
 	if err != nil {
 		return err
 	}
+	return c.append(ctx, msg, bus.NoExpectation)
+}
+
+// inputMessage is an input with an id of its own.
+func (c *Client) inputMessage(ctx context.Context, kind inputKind, name, id, reply string, body []byte) (*nats.Msg, error) {
+	subject, err := c.subject(ctx, name, id)
+	if err != nil {
+		return nil, err
+	}
 	msg := c.message(ctx, kind, subject, reply, body)
 	msg.Header[headerInput] = []string{nuid.Next()}
-	return c.append(ctx, msg, bus.NoExpectation)
+	return msg, nil
 }
 
 func (c *Client) message(ctx context.Context, kind inputKind, subject, reply string, body []byte) *nats.Msg {

@@ -26,6 +26,7 @@ type engine struct {
 	answer     func(reply string, outcome []byte) // tells a waiting client
 
 	activations atomic.Uint64
+	resting     atomic.Int64  // instances that wait in memory
 	reading     chan struct{} // bounds the reads of the log that are under way
 }
 

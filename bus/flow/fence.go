@@ -21,6 +21,7 @@ const (
 // resolve finds out what became of the message under way after its append failed
 // with err: it is stored after all, it must be sent again, or somebody else writes.
 func (j *journal) resolve(err error) {
+	j.unrevoke(err)
 	pause := firstPause
 	for range maxResends {
 		if done := j.look(err); done || !j.pause(pause) {
@@ -32,6 +33,7 @@ func (j *journal) resolve(err error) {
 			j.stored(sequence)
 			return
 		}
+		j.unrevoke(err)
 	}
 	if !j.look(err) {
 		j.lose(fmt.Errorf("gave up after %d tries: %w", maxResends, err))

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
 )
@@ -34,9 +35,10 @@ type Registered interface{ registered() spec }
 
 // spec is a definition without its types.
 type spec struct {
-	name    string
-	version int
-	run     func(run *Run, input []byte) ([]byte, error) // nil when only declared
+	name     string
+	version  int
+	run      func(run *Run, input []byte) ([]byte, error) // nil when only declared
+	deadline time.Duration                                // 0 for none
 }
 
 func (s spec) registered() spec { return s }
@@ -64,8 +66,11 @@ func (s spec) Info() contract.FlowInfo { return contract.FlowInfo{Name: s.name, 
 // internal for them and is logged.
 //
 // A name that is no valid id, or a version below 1, panics: it is a programming error.
-func Define[In, Out any](name string, version int, fn func(run *Run, in In) (Out, error)) Definition[In, Out] {
+func Define[In, Out any](name string, version int, fn func(run *Run, in In) (Out, error), opts ...DefineOption) Definition[In, Out] {
 	d := Declare[In, Out](name, version)
+	for _, opt := range opts {
+		opt(&d.spec)
+	}
 	d.run = func(run *Run, input []byte) ([]byte, error) {
 		var in In
 		if err := decode(input, &in); err != nil {

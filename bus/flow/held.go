@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"slices"
+
 	"github.com/ordermesh/ordermesh/bus/contract"
 )
 
@@ -41,6 +43,16 @@ func (in *instance) take(next *input) {
 			in.want, in.cancel = true, cancelReasonOf(next)
 			in.nudge()
 		}
+	case inputSignal, inputOutcome:
+		if in.j.post(letter{ID: next.inputID, Name: next.signal, Seq: next.sequence, body: next.body}) {
+			in.drop(next)
+			next.handBack()
+			return
+		}
+		in.nudge()
+	case inputTimer:
+		in.j.rang(next.scheduler)
+		in.nudge()
 	case inputRetry: // it did its work when the stuck flow was loaded
 	}
 }
@@ -53,16 +65,16 @@ func (in *instance) subscribe(next *input) {
 
 // refuse answers and acknowledges one held input; in.mu is held.
 func (in *instance) refuse(next *input, e *contract.Error) {
-	for i, h := range in.held {
-		if h == next {
-			in.held = append(in.held[:i], in.held[i+1:]...)
-			break
-		}
-	}
-	if next.reply != "" {
+	in.drop(next)
+	if next.reply != "" && !hasParent([]string{next.reply}) {
 		in.eng.answer(next.reply, encodeOutcome(ending{Status: Failed, Error: contract.EncodeError(e)}))
 	}
 	next.ack()
+}
+
+// drop forgets one held input; in.mu is held.
+func (in *instance) drop(next *input) {
+	in.held = slices.DeleteFunc(in.held, func(h *input) bool { return h == next })
 }
 
 func cancelReasonOf(in *input) string {
@@ -110,11 +122,14 @@ func (in *instance) markSeen(cancels bool) {
 // end was on its way to the log, or is a cancel that has not taken hold.
 func (in *instance) overtaken(held []*input) (done, waking []*input) {
 	for _, h := range held {
-		if (h.kind == inputRetry || h.kind == inputCancel) && h.inputID != "" && !in.j.took(h.inputID) {
+		switch {
+		case (h.kind == inputRetry || h.kind == inputCancel) && h.inputID != "" && !in.j.took(h.inputID):
 			waking = append(waking, h)
-			continue
+		case h.kind.kept():
+			h.handBack() // it may have come after the end was written
+		default:
+			done = append(done, h)
 		}
-		done = append(done, h)
 	}
 	return done, waking
 }
@@ -122,7 +137,7 @@ func (in *instance) overtaken(held []*input) (done, waking []*input) {
 func (in *instance) cancelRequested() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	return in.want
+	return in.want || in.overdue()
 }
 
 func (in *instance) cancelReason() string {
@@ -131,14 +146,27 @@ func (in *instance) cancelReason() string {
 	return in.cancel
 }
 
-// setCancelReason restores the reason that the journal knows.
-func (in *instance) setCancelReason(reason string) {
+// setCancelReason restores what the journal knows of a cancel.
+func (in *instance) setCancelReason(reason string, late bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.cancel = reason
+	in.cancel, in.late = reason, late
+}
+
+// settleCancel decides, once, whether a person or the deadline cancels the flow.
+func (in *instance) settleCancel() (late bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.want {
+		in.late, in.cancel = true, "deadline"
+	}
+	return in.late
 }
 
 func (in *instance) cancelError() *contract.Error {
+	if in.late {
+		return ErrDeadline
+	}
 	if reason := in.cancelReason(); reason != "" {
 		return ErrCancelled.Sayf("the flow was cancelled: %s", reason)
 	}

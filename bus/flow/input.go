@@ -20,21 +20,28 @@ const (
 	headerFirst   = "Mesh-Flow-First"   // start: stored as the first message of its inbox
 	headerReply   = "Mesh-Flow-Reply"   // who wants the outcome
 	headerInput   = "Mesh-Flow-Input"   // id of the input: a second one with it is skipped
+	headerSignal  = "Mesh-Flow-Signal"  // signal and outcome: what the function asks for
 )
 
-// inputKind says what a message on an inbox asks for. "signal" and "timer" are
-// reserved; a kind that this build does not know is handed back.
+// inputKind says what a message on an inbox asks for. A kind that this build does not
+// know is handed back.
 type inputKind string
 
 const (
-	inputStart  inputKind = "start"  // begin, or join the running instance
-	inputAttach inputKind = "attach" // wants the outcome
-	inputCancel inputKind = "cancel" // stop at the next step and compensate
-	inputRetry  inputKind = "retry"  // go on after being stuck
+	inputStart   inputKind = "start"   // begin, or join the running instance
+	inputAttach  inputKind = "attach"  // wants the outcome
+	inputCancel  inputKind = "cancel"  // stop at the next step and compensate
+	inputRetry   inputKind = "retry"   // go on after being stuck
+	inputSignal  inputKind = "signal"  // something the function waits for, or will
+	inputOutcome inputKind = "outcome" // how a child flow ended
+	inputTimer   inputKind = "timer"   // an alarm that went off
 )
 
 // errPoison reports a message on an inbox that nobody will ever be able to use.
 var errPoison = errors.New("not an input of a flow")
+
+// kept reports whether an input of the kind must not be lost while a flow is stuck.
+func (k inputKind) kept() bool { return k == inputSignal || k == inputOutcome }
 
 // acker is what is needed of a delivered message; jetstream.Msg has it.
 type acker interface {
@@ -50,6 +57,8 @@ type input struct {
 	first     bool
 	reply     string
 	inputID   string
+	signal    string
+	scheduler string // timer: the subject of the alarm
 	trace     string
 	actor     string
 	body      []byte
@@ -89,14 +98,31 @@ func readInput(subject string, h nats.Header, body []byte) (*input, error) {
 	if in.kind == "" {
 		return nil, fmt.Errorf("%w: header %s is missing", errPoison, headerKind)
 	}
-	if in.kind == inputStart {
-		version, err := strconv.Atoi(headerOf(h, headerVersion))
-		if err != nil || version < 1 {
-			return nil, fmt.Errorf("%w: header %s is %q", errPoison, headerVersion, headerOf(h, headerVersion))
-		}
-		in.version = version
+	if err := in.readKind(h); err != nil {
+		return nil, err
 	}
 	return in, nil
+}
+
+// readKind reads what only some kinds have.
+func (in *input) readKind(h nats.Header) error {
+	switch in.kind {
+	case inputStart:
+		version, err := strconv.Atoi(headerOf(h, headerVersion))
+		if err != nil || version < 1 {
+			return fmt.Errorf("%w: header %s is %q", errPoison, headerVersion, headerOf(h, headerVersion))
+		}
+		in.version = version
+	case inputSignal, inputOutcome:
+		in.signal = headerOf(h, headerSignal)
+		if in.signal == "" || in.inputID == "" {
+			return fmt.Errorf("%w: a %s needs the headers %s and %s", errPoison, in.kind, headerSignal, headerInput)
+		}
+	case inputTimer:
+		in.scheduler = headerOf(h, headerScheduler)
+	case inputAttach, inputCancel, inputRetry:
+	}
+	return nil
 }
 
 // headerOf returns the first value of a header in the spelling that we write.
@@ -110,18 +136,22 @@ func headerOf(h nats.Header, key string) string {
 // known reports whether this build knows what the input asks for.
 func (in *input) known() bool {
 	switch in.kind {
-	case inputStart, inputAttach, inputCancel, inputRetry:
+	case inputStart, inputAttach, inputCancel, inputRetry, inputSignal, inputOutcome, inputTimer:
 		return true
 	}
 	return false
 }
 
 // origin is what an instance remembers of its start.
-func (in *input) origin() origin {
-	return origin{
+func (in *input) origin(s spec) origin {
+	o := origin{
 		Flow: in.name, ID: in.id, Version: in.version, Start: in.sequence, Hash: inputHash(in.body),
 		At: in.at.UnixMilli(), Trace: in.trace, Actor: in.actor,
 	}
+	if s.deadline > 0 {
+		o.Deadline = in.at.Add(s.deadline).UnixMilli()
+	}
+	return o
 }
 
 // handBack lets the server deliver the input again after a while: another process

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -44,6 +46,7 @@ type instance struct {
 	held   []*input // delivered and not acknowledged
 	cancel string   // reason of the requested cancel
 	want   bool     // a cancel is requested
+	late   bool     // the deadline cancelled it; written by the flow's goroutine
 	gone   bool     // takes no more inputs
 }
 
@@ -63,6 +66,9 @@ func (in *instance) attach(j *journal, s spec, args []byte) {
 	for _, h := range append([]*input(nil), in.held...) {
 		in.take(h)
 	}
+	if j.base == 0 {
+		j.version = 0 // nothing to store yet but what the first message has in any case
+	}
 }
 
 // newJournal returns an empty journal for an instance with this origin.
@@ -80,20 +86,25 @@ func (in *instance) newJournal(o origin) *journal {
 // brought us here.
 func (in *instance) settle(e ending) {
 	held := in.leaveInputs()
+	replies := in.listeners(e, in.j.waiters())
+	if hasParent(replies) {
+		go in.settled(e, held, replies) // a parent is told over the network
+	} else {
+		in.settled(e, held, replies)
+	}
+}
+
+func (in *instance) settled(e ending, held []*input, replies []string) {
+	told := len(replies) == 0 || in.tell(replies, encodeOutcome(e))
 	var waking []*input
 	if e.Status == Stuck {
 		held, waking = in.overtaken(held)
 	}
-	replies := in.j.waiters()
-	if len(replies) > 0 {
-		outcome := encodeOutcome(e)
-		for _, reply := range replies {
-			in.eng.answer(reply, outcome)
-		}
-	}
 	failpoint.Hit("flow.answered")
 	for _, h := range held {
-		h.ack()
+		if told {
+			h.ack()
+		}
 	}
 	failpoint.Hit("flow.input_acked")
 	giveBack(in.j.buf)
@@ -103,6 +114,15 @@ func (in *instance) settle(e ending) {
 	if len(waking) > 0 {
 		in.fenced(in, waking)
 	}
+}
+
+// listeners are those who are told of an ending. A parent waits on while its child is
+// stuck: a person will mend that.
+func (in *instance) listeners(e ending, replies []string) []string {
+	if e.Status != Stuck || !hasParent(replies) {
+		return replies
+	}
+	return slices.DeleteFunc(slices.Clone(replies), func(r string) bool { return strings.HasPrefix(r, parentPrefix) })
 }
 
 // lose is called when the journal belongs to somebody else, or could not be written:
@@ -139,6 +159,11 @@ func (in *instance) run() {
 	for panics := 1; ; panics++ {
 		r := &Run{inst: in}
 		out, crash, err := in.call(r)
+		if next, ok := err.(continued); ok && crash == nil { //nolint:errorlint // only the function itself may say so
+			in.renew(next.input)
+			panics = 0
+			continue
+		}
 		if crash == nil {
 			in.conclude(r, out, err)
 			return
@@ -146,7 +171,7 @@ func (in *instance) run() {
 		if panics >= panicAttempts {
 			in.park(fmt.Sprintf("the flow's function panicked %d times: %v", panics, crash))
 		}
-		in.sleep(Retry{}.withDefaults().pause(panics, nil), false)
+		in.sleep(Retry{}.withDefaults().pause(panics, nil))
 		in.proceed()
 	}
 }
@@ -171,7 +196,11 @@ func (in *instance) conclude(r *Run, out []byte, err error) {
 		in.park(fmt.Sprintf("the flow's result cannot be journaled: %v", err))
 	case r.cancelled:
 		r.compensate()
-		in.finish(ending{Status: Cancelled, Error: contract.EncodeError(in.cancelError()), Reason: in.cancelReason()})
+		status := Cancelled
+		if in.late {
+			status = Failed
+		}
+		in.finish(ending{Status: status, Error: contract.EncodeError(in.cancelError()), Reason: in.cancelReason()})
 	case err == nil:
 		in.finish(ending{Status: Completed, Result: out})
 	default:

@@ -59,8 +59,11 @@ type journal struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	status  Status
+	waiting bool // the open record is a wait
 	replies []string
 	seen    []string
+	mail    []letter
+	report  contract.Raw
 	pages   []uint64 // full pages before the current one
 	page    []byte   // encoded records of the current page, as far as they were sent
 	pending []byte   // encoded records that were never sent
@@ -76,10 +79,16 @@ type journal struct {
 	sent    uint64 // changes up to here are in the message under way or stored
 	durable uint64 // changes up to here are stored
 	sending bool
+	final   bool // the message under way, or the last one, has the end
 	dead    bool
-	buf     []byte
-	msg     nats.Msg
-	timer   *time.Timer
+
+	revoking bool   // the message under way removes the stale alarm
+	unsure   bool   // nobody knows whether the alarm is set
+	alarm    string // subject of the alarm that may be set for the current wait
+	stale    string // subject of one that is not needed any more
+	buf      []byte
+	msg      nats.Msg
+	timer    *time.Timer
 }
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -105,12 +114,16 @@ func giveBack(b []byte) {
 func (j *journal) add(r *record) uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.addLocked(r)
+}
+
+func (j *journal) addLocked(r *record) uint64 {
 	if len(j.pending) > 0 {
 		j.pending = append(j.pending, ',')
 	}
 	j.pending = r.append(j.pending)
 	j.ends = append(j.ends, len(j.pending))
-	j.open = nil
+	j.open, j.waiting = nil, false
 	j.touch()
 	return j.version
 }
@@ -119,7 +132,7 @@ func (j *journal) add(r *record) uint64 {
 func (j *journal) setOpen(r *record) uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.open = r
+	j.open, j.waiting = r, false
 	j.touch()
 	return j.version
 }
@@ -150,6 +163,7 @@ func (j *journal) answerTo(reply string) {
 	defer j.mu.Unlock()
 	if !slices.Contains(j.replies, reply) {
 		j.replies = append(j.replies, reply)
+		j.version++ // stored with the next message; the input is held until then
 	}
 }
 
@@ -164,9 +178,24 @@ func (j *journal) waiters() []string {
 func (j *journal) take(id string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !slices.Contains(j.seen, id) {
-		j.seen = append(j.seen, id)
+	j.note(id)
+}
+
+// remembered is how many ids of inputs an instance remembers: an input that is sent
+// again after as many others counts as a new one.
+const remembered = 128
+
+// note remembers the id of an input and reports whether it is new; j.mu is held.
+func (j *journal) note(id string) bool {
+	if id == "" || slices.Contains(j.seen, id) {
+		return false
 	}
+	if len(j.seen) >= remembered+len(j.mail) {
+		j.seen = slices.Delete(j.seen, 0, 1)
+	}
+	j.seen = append(j.seen, id)
+	j.version++
+	return true
 }
 
 // took reports whether the id of an input is noted.
@@ -226,7 +255,7 @@ func (j *journal) stop() {
 // sendLocked sends the next message unless one is under way or nothing asks for it.
 // It is called with j.mu held and releases it.
 func (j *journal) sendLocked() {
-	if j.sending || j.dead || j.wanted <= j.sent {
+	if j.sending || j.dead || j.final || j.wanted <= j.sent {
 		j.mu.Unlock()
 		return
 	}
@@ -249,14 +278,20 @@ func (j *journal) build() {
 	j.n++
 	b := append(j.buf[:0], j.prefix...)
 	status := j.status
-	if all && j.end != nil {
+	j.final = all && j.end != nil
+	switch {
+	case j.final:
 		status = j.end.Status
+	case all && j.waiting && status == Running && j.open.Kind.waits():
+		status = Waiting
 	}
 	b = appendMember(b, "status", string(status))
 	b = appendMember(b, "writer", j.writer)
 	b = strconv.AppendUint(appendName(b, "n"), j.n, 10)
 	b = appendStrings(b, "replies", j.replies)
 	b = appendStrings(b, "seen", j.seen)
+	b = appendMail(b, j.mail)
+	b = appendRaw(b, "report", j.report)
 	b = appendSequences(b, "pages", j.pages)
 	if len(j.page) > 0 {
 		b = append(appendName(b, "records"), '[')
@@ -278,6 +313,7 @@ func (j *journal) build() {
 	}
 	j.buf = append(b, '}')
 	j.msg = nats.Msg{Subject: j.subject, Data: j.buf}
+	j.revoke()
 }
 
 // turnPage moves pending records into the page until it is full and reports whether
@@ -319,8 +355,9 @@ func (j *journal) appended(sequence uint64, err error) {
 func (j *journal) stored(sequence uint64) {
 	j.mu.Lock()
 	j.base, j.sending, j.durable = sequence, false, j.sent
+	j.revoked()
 	size := len(j.buf)
-	settled := j.end != nil && j.durable == j.version
+	settled := j.final
 	j.changed.Broadcast()
 	if settled {
 		end := *j.end

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
@@ -13,7 +14,7 @@ import (
 // fresh runs an instance that certainly has no journal: its start is the first
 // message of its inbox and nobody was given it before.
 func (in *instance) fresh(first *input, s spec) {
-	in.attach(in.newJournal(first.origin()), s, first.body)
+	in.attach(in.newJournal(first.origin(s)), s, first.body)
 	in.eng.metrics.of(in.name).started.Inc()
 	in.run()
 }
@@ -57,7 +58,7 @@ func (in *instance) read(f func(ctx context.Context) error) bool {
 		if tries%10 == 1 {
 			in.eng.telemetry.Logger.Warn("the journal cannot be read yet", in.attrs(telemetry.KeyError, err.Error())...)
 		}
-		in.sleep(Retry{First: 20 * time.Millisecond, Max: time.Second, Factor: 2}.pause(tries, nil), false)
+		in.sleep(Retry{First: 20 * time.Millisecond, Max: time.Second, Factor: 2}.pause(tries, nil))
 	}
 	return false
 }
@@ -81,7 +82,7 @@ func (in *instance) beginFromStart() {
 		in.yield(fmt.Sprintf("version %d is not here", first.version))
 		return
 	}
-	in.attach(in.newJournal(first.origin()), s, first.body)
+	in.attach(in.newJournal(first.origin(s)), s, first.body)
 	in.eng.metrics.of(in.name).started.Inc()
 	in.run()
 }
@@ -90,9 +91,8 @@ func (in *instance) beginFromStart() {
 // be waiting for a process that knows its version.
 func (in *instance) orphaned() {
 	found := false
-	inbox := contract.FlowInput(in.eng.service, partitionOf(in.name, in.id, in.eng.partitions), in.name, in.id)
 	if !in.read(func(ctx context.Context) error {
-		start, err := findStart(ctx, in.eng.log, inbox)
+		start, err := findStart(ctx, in.eng.log, in.inbox())
 		found = start.Sequence > 0
 		return err
 	}) {
@@ -102,11 +102,11 @@ func (in *instance) orphaned() {
 		in.yield("the start is not here yet")
 		return
 	}
+	unknown := encodeOutcome(ending{Status: Failed, Error: contract.EncodeError(ErrNotFound)})
 	for _, h := range in.leaveInputs() {
-		if h.reply != "" {
-			in.eng.answer(h.reply, encodeOutcome(ending{Status: Failed, Error: contract.EncodeError(ErrNotFound)}))
+		if h.reply == "" || in.tell([]string{h.reply}, unknown) {
+			h.ack()
 		}
-		h.ack()
 	}
 	in.ended(in)
 }
@@ -125,18 +125,41 @@ func findStart(ctx context.Context, log Log, inbox string) (Stored, error) {
 // repeatOutcome answers and acknowledges the inputs of an instance that has ended or
 // is stuck.
 func (in *instance) repeatOutcome(p page) {
-	outcome := encodeOutcome(ending{Status: p.Status, Result: p.Result, Error: p.Error, Reason: p.Reason})
+	e := ending{Status: p.Status, Result: p.Result, Error: p.Error, Reason: p.Reason}
+	told := in.tell(in.listeners(e, parentsOf(p.Replies)), encodeOutcome(e))
 	for _, h := range in.leaveInputs() {
-		switch {
-		case h.reply == "":
-		case h.kind == inputStart && inputHash(h.body) != p.Hash:
-			in.eng.answer(h.reply, encodeOutcome(ending{Status: Failed, Error: contract.EncodeError(ErrOtherInput)}))
-		default:
-			in.eng.answer(h.reply, outcome)
+		if !told || (p.Status == Stuck && h.kind.kept()) {
+			h.handBack() // for the time after somebody has mended it
+			continue
 		}
-		h.ack()
+		if in.repeatTo(h, p, e) {
+			h.ack()
+		}
 	}
 	in.ended(in)
+}
+
+// repeatTo answers one late input; false means that it has to come again.
+func (in *instance) repeatTo(h *input, p page, e ending) bool {
+	switch {
+	case h.reply == "":
+		return true
+	case h.kind == inputStart && inputHash(h.body) != p.Hash:
+		e = ending{Status: Failed, Error: contract.EncodeError(ErrOtherInput)}
+	}
+	return in.tell(in.listeners(e, []string{h.reply}), encodeOutcome(e))
+}
+
+// parentsOf picks those who are told by an input: whether that came about before a
+// crash is not known.
+func parentsOf(replies []string) []string {
+	var parents []string
+	for _, r := range replies {
+		if strings.HasPrefix(r, parentPrefix) {
+			parents = append(parents, r)
+		}
+	}
+	return parents
 }
 
 // woken reports whether a stuck instance has an input that makes it go on.
@@ -160,8 +183,10 @@ func (in *instance) resume(p page, sequence uint64) {
 	}
 	var args []byte
 	if !in.read(func(ctx context.Context) (err error) {
-		if args, err = in.startBody(ctx, p.Start); err != nil {
-			return err
+		if args = p.Input; p.Gen == 0 {
+			if args, err = in.startBody(ctx, p.Start); err != nil {
+				return err
+			}
 		}
 		in.history, err = loadHistory(ctx, in.eng.log, p)
 		return err
@@ -178,6 +203,7 @@ func (in *instance) resume(p page, sequence uint64) {
 	}
 	j := in.newJournal(p.origin)
 	j.restore(p, sequence)
+	j.restoreAlarm(in.eng.service, p)
 	in.attach(j, s, args)
 	in.eng.metrics.of(in.name).resumed.Inc()
 	in.run()
@@ -194,7 +220,7 @@ func (in *instance) openAgain() {
 			in.open = nil
 		case inputCancel:
 			in.woke = true
-		case inputStart, inputAttach:
+		case inputStart, inputAttach, inputSignal, inputOutcome, inputTimer:
 		}
 	}
 }
@@ -238,9 +264,7 @@ func loadHistory(ctx context.Context, log Log, p page) ([]record, error) {
 
 func unknownKind(history []record) string {
 	for i := range history {
-		switch history[i].Kind {
-		case kindStep, kindUndo, kindNow, kindCancel:
-		default:
+		if !history[i].Kind.known() {
 			return string(history[i].Kind)
 		}
 	}
@@ -250,6 +274,7 @@ func unknownKind(history []record) string {
 // restore continues a journal after its last message.
 func (j *journal) restore(p page, sequence uint64) {
 	j.base, j.pages, j.replies, j.seen, j.open = sequence, p.Pages, p.Replies, p.Seen, p.Open
+	j.mail, j.report, j.waiting = p.Mail, p.Report, p.Status == Waiting
 	if p.Status == Compensating {
 		j.status = Compensating
 	}

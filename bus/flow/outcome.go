@@ -45,7 +45,7 @@ func (o outcome) err() error {
 		return contract.DecodeError(o.Error, "the flow failed")
 	case Stuck:
 		return ErrStuck.Sayf("the flow is stuck: %s", o.Reason)
-	case Pending, Running, Compensating:
+	case Pending, Running, Waiting, Compensating:
 	}
 	return fmt.Errorf("unexpected outcome %q", o.Status)
 }

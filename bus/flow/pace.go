@@ -73,12 +73,11 @@ func (in *instance) leaveOpen(open *record, wait bool) {
 	}
 }
 
-// sleep waits for d, or until the instance is told to leave or, where that matters,
-// is cancelled.
-func (in *instance) sleep(d time.Duration, cancellable bool) {
+// sleep waits for d, or until the instance is told to leave.
+func (in *instance) sleep(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	for in.halted() == haltNever && (!cancellable || !in.cancelRequested()) {
+	for in.halted() == haltNever {
 		select {
 		case <-timer.C:
 			return
@@ -86,13 +85,5 @@ func (in *instance) sleep(d time.Duration, cancellable bool) {
 			in.stop(haltNow)
 		case <-in.wake:
 		}
-	}
-}
-
-// sleepUntil waits for what is left of a pause that began before a crash. Clocks of
-// two machines may differ: it never takes longer than the longest pause.
-func (in *instance) sleepUntil(due int64, longest time.Duration, cancellable bool) {
-	if left := time.Until(time.UnixMilli(due)); due > 0 && left > 0 {
-		in.sleep(min(left, longest), cancellable)
 	}
 }

@@ -19,10 +19,12 @@ var errForeign = errors.New("not a journal message that this build can read")
 type Status string
 
 // The statuses. Pending has no journal yet; running and compensating go on by
-// themselves; stuck waits for a person; the others are final.
+// themselves; waiting does so at a time or on a signal that it waits for; stuck waits
+// for a person; the others are final.
 const (
 	Pending      Status = "pending"
 	Running      Status = "running"
+	Waiting      Status = "waiting"
 	Compensating Status = "compensating"
 	Completed    Status = "completed"
 	Failed       Status = "failed"
@@ -33,9 +35,9 @@ const (
 // Ended reports whether the status is final.
 func (s Status) Ended() bool { return s == Completed || s == Failed || s == Cancelled }
 
-// origin is what an instance was started with. It never changes, and every message
-// repeats it: an instance must know whom to answer even when the message that
-// started it is long acknowledged.
+// origin is what an instance was started with. It changes only when the instance is
+// continued as new, and every message repeats it: an instance must know who it is even
+// when the message that started it is long acknowledged.
 type origin struct {
 	Flow    string `json:"flow"`
 	ID      string `json:"id"`
@@ -45,6 +47,10 @@ type origin struct {
 	At      int64  `json:"at"`             // when it was started, Unix milliseconds
 	Trace   string `json:"trace,omitzero"` // traceparent of the caller
 	Actor   string `json:"actor,omitzero"` // Mesh-Actor of the caller
+
+	Deadline int64        `json:"deadline,omitzero"` // when it is cancelled, Unix milliseconds
+	Gen      int          `json:"gen,omitzero"`      // how often it was continued as new
+	Input    contract.Raw `json:"input,omitzero"`    // of this generation, if it is not the first
 }
 
 // page is one message of a journal: everything so far, or, for a long journal,
@@ -57,6 +63,8 @@ type page struct {
 	N       uint64       `json:"n"`                // counts the writer's messages
 	Replies []string     `json:"replies,omitzero"` // who waits for the outcome
 	Seen    []string     `json:"seen,omitzero"`    // ids of inputs that were taken in
+	Mail    []letter     `json:"mail,omitzero"`    // signals and outcomes that nobody has waited for yet
+	Report  contract.Raw `json:"report,omitzero"`  // the progress that the function last reported
 	Pages   []uint64     `json:"pages,omitzero"`   // sequences of the full pages before this one
 	Records []record     `json:"records,omitzero"` // closed records, in order
 	Open    *record      `json:"open,omitzero"`    // the step under way, if its attempts left a trace
@@ -88,7 +96,10 @@ func (o *origin) append(b []byte) []byte {
 	b = appendMember(b, "hash", o.Hash)
 	b = appendNumber(b, "at", o.At)
 	b = appendMember(b, "trace", o.Trace)
-	return appendMember(b, "actor", o.Actor)
+	b = appendMember(b, "actor", o.Actor)
+	b = appendNumber(b, "deadline", o.Deadline)
+	b = appendNumber(b, "gen", int64(o.Gen))
+	return appendRaw(b, "input", o.Input)
 }
 
 func appendStrings(b []byte, name string, values []string) []byte {

@@ -8,16 +8,41 @@ import (
 )
 
 // kind says what a record of the journal stands for. Kinds are stored: they are
-// never renamed. "timer", "signal", "child" and "branch" are reserved for waits,
-// child flows and parallel steps; a build that meets a kind it does not know hands
-// the flow back instead of guessing.
+// never renamed. "branch" is reserved for parallel steps; a build that meets a kind it
+// does not know hands the flow back instead of guessing.
 type kind string
 
 const (
-	kindStep   kind = "step"   // the result of a step: a value or a terminal error
-	kindUndo   kind = "undo"   // a compensation that was carried out
-	kindNow    kind = "now"    // a clock reading
-	kindCancel kind = "cancel" // where the cancel was observed
+	kindStep    kind = "step"    // the result of a step: a value or a terminal error
+	kindUndo    kind = "undo"    // a compensation that was carried out
+	kindNow     kind = "now"     // a clock reading
+	kindCancel  kind = "cancel"  // where the cancel, or the deadline, was observed
+	kindTimer   kind = "timer"   // a time that was waited for
+	kindSignal  kind = "signal"  // a signal that was taken, or waited for in vain
+	kindChild   kind = "child"   // a child flow that was started
+	kindOutcome kind = "outcome" // how a child flow ended
+)
+
+// known reports whether this build can replay records of the kind.
+func (k kind) known() bool {
+	switch k {
+	case kindStep, kindUndo, kindNow, kindCancel, kindTimer, kindSignal, kindChild, kindOutcome:
+		return true
+	}
+	return false
+}
+
+// waits reports whether an operation of this kind is a wait, and not work that is tried
+// again.
+func (k kind) waits() bool { return k == kindTimer || k == kindSignal || k == kindOutcome }
+
+// cancellable reports whether a cancel takes hold at operations of this kind.
+func (k kind) cancellable() bool { return k != kindUndo && k != kindNow }
+
+// How a record's operation ended, where there is more than one way.
+const (
+	outcomeTimedOut = "timed_out" // a signal did not come in time
+	outcomeDeadline = "deadline"  // not a person but the flow's deadline cancelled it
 )
 
 // record is one entry of a journal. Its index is its place in the flow's order of
@@ -32,9 +57,9 @@ type record struct {
 	Out     contract.Raw `json:"out,omitzero"`     // the step's result
 	Err     contract.Raw `json:"err,omitzero"`     // or its terminal error
 	Last    string       `json:"last,omitzero"`    // text of the last attempt's error
-	Due     int64        `json:"due,omitzero"`     // open: when the next attempt is due, Unix milliseconds
+	Due     int64        `json:"due,omitzero"`     // open: when the next attempt is due or the wait is over, Unix milliseconds
 	Intent  bool         `json:"intent,omitzero"`  // open: a step that must not repeat was about to run
-	Outcome string       `json:"outcome,omitzero"` // reserved: how a wait or a branch ended
+	Outcome string       `json:"outcome,omitzero"` // how it ended, where there is more than one way
 }
 
 // append encodes the record.

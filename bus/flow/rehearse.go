@@ -3,7 +3,8 @@ package flow
 import (
 	"context"
 	"fmt"
-	"sync"
+	"math"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -11,94 +12,146 @@ import (
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
 
-// Rehearsal runs one instance over any [Log] with the engine that workers run, but
-// without a server, partitions or leases. It is what package flowtest is made of;
-// services use [Worker].
+// Broker is a [Log] that also does what the consumer and the scheduler of a server do.
+// Package flowtest has one in memory.
+type Broker interface {
+	Log
+	// Deliver calls f for each message of an inbox that is not acknowledged, and for
+	// each that comes, until stop is called. f must not block.
+	Deliver(f func(s Stored, delivered uint64)) (stop func())
+	// Ack removes a message for good.
+	Ack(sequence uint64)
+	// Nak has a message delivered again after a while.
+	Nak(sequence uint64, after time.Duration)
+	// Put stores a message from outside of the process that is rehearsed.
+	Put(msg *nats.Msg) error
+}
+
+// Rehearsal runs one instance, and those that it starts, over any [Broker] with the
+// engine that workers run, but without a server, partitions or leases. It is what
+// package flowtest is made of; services use [Worker].
 type Rehearsal struct {
 	Flow  Registered
+	With  []Registered // other definitions: children, other versions
 	ID    string
 	Input any
-	Log   Log
-	Alive func() bool // false makes the instance leave at its next step, like a lapsed ownership; nil means always
+	Log   Broker
+	Alive func() bool // false makes instances leave at their next step, like a lapsed ownership; nil means always
 }
 
 // rehearsed is the service name of rehearsals.
 const rehearsed = "rehearsal"
 
-// Run stores the start input unless the log has it, loads the journal and runs the
-// instance until it ends or is stuck; ok is false when it left before, because ctx
-// ended, Alive said so, or another writer had the journal. Running it again with the
-// same log is what another worker would do after a crash.
+// Run stores the start input unless the log has it, and runs the instance until it
+// ends or is stuck; ok is false when it left before, because ctx ended or Alive said
+// so. Running it again with the same log is what another worker would do after a crash.
 func (r Rehearsal) Run(ctx context.Context) (state State, ok bool, err error) {
 	s := r.Flow.registered()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	first, err := r.start(ctx, s)
-	if err != nil {
+	if err := r.start(ctx, s); err != nil {
 		return State{}, false, err
 	}
-	quiet := telemetry.Nop()
+	if state, ok, err = r.State(ctx); ok || err != nil {
+		return state, ok, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan struct{}, 1)
+	e := r.engine(s)
+	e.answer = func(string, []byte) {
+		select {
+		case ended <- struct{}{}:
+		default:
+		}
+	}
+	p := newPartition(ctx, e, nil, 0)
+	p.floor = math.MaxUint64 // every journal is read
+	stop := r.Log.Deliver(func(s Stored, delivered uint64) {
+		if in, err := readInput(s.Subject, s.Header, s.Data); err == nil && in.known() {
+			in.sequence, in.at, in.delivered, in.msg = s.Sequence, s.Time, delivered, rehearsedMsg{r.Log, s.Sequence}
+			p.dispatch(in)
+		}
+	})
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+	stop()
+	p.close()
+	p.flows.Wait()
+	return r.State(context.WithoutCancel(ctx))
+}
+
+func (r Rehearsal) engine(s spec) *engine {
 	flows := catalogue{flowVersion{s.name, s.version}: s}
+	for _, other := range r.With {
+		s := other.registered()
+		flows[flowVersion{s.name, s.version}] = s
+	}
+	quiet := telemetry.Nop()
 	e := &engine{
-		service: rehearsed, session: fmt.Sprintf("rehearsal-%p", &first), log: r.Log, flows: flows,
+		service: rehearsed, session: fmt.Sprintf("rehearsal-%p", flows), log: r.Log, flows: flows,
 		partitions: 1, reading: make(chan struct{}, 1), telemetry: quiet, metrics: newMetrics(quiet, rehearsed, flows),
-		alive: r.Alive, answer: func(string, []byte) {},
+		alive: r.Alive,
 	}
 	if e.alive == nil {
 		e.alive = func() bool { return true }
 	}
-	ended := make(chan struct{})
-	var once sync.Once
-	in := newInstance(ctx, e, first)
-	in.ended = func(*instance) { once.Do(func() { close(ended) }) }
-	in.fenced = func(*instance, []*input) {}
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		in.live(in.load)
-	}()
-	select {
-	case <-ended:
-	case <-ctx.Done():
-		in.stop(haltNow)
-	}
-	<-gone
-	return r.state(context.WithoutCancel(ctx), s)
+	return e
 }
 
-// start returns the start input, which it stores first where it is missing.
-func (r Rehearsal) start(ctx context.Context, s spec) (*input, error) {
-	inbox := contract.FlowInput(rehearsed, 0, s.name, r.ID)
-	stored, err := findStart(ctx, r.Log, inbox)
-	if err != nil {
-		return nil, err
-	}
-	if stored.Sequence == 0 {
-		body, err := inputOf(r.ID, r.Input)
-		if err != nil {
-			return nil, err
-		}
-		msg := &nats.Msg{Subject: inbox, Data: body, Header: nats.Header{headerKind: {string(inputStart)}, headerVersion: {fmt.Sprint(s.version)}}}
-		done := make(chan error, 1)
-		r.Log.Append(msg, 0, func(_ uint64, err error) { done <- err })
-		if err := <-done; err != nil {
-			return nil, err
-		}
-		if stored, err = findStart(ctx, r.Log, inbox); err != nil {
-			return nil, err
-		}
-	}
-	in, err := readInput(stored.Subject, stored.Header, stored.Data)
-	if err != nil {
-		return nil, err
-	}
-	in.sequence, in.at, in.delivered = stored.Sequence, stored.Time, 2
-	return in, nil
+// rehearsedMsg acknowledges at a [Broker].
+type rehearsedMsg struct {
+	log      Broker
+	sequence uint64
 }
 
-// state reads how far the instance has come.
-func (r Rehearsal) state(ctx context.Context, s spec) (State, bool, error) {
-	last, err := r.Log.Last(ctx, contract.FlowLog(rehearsed, s.name, r.ID))
+func (m rehearsedMsg) Ack() error                         { m.log.Ack(m.sequence); return nil }
+func (m rehearsedMsg) NakWithDelay(d time.Duration) error { m.log.Nak(m.sequence, d); return nil }
+
+// start stores the start input where it is missing.
+func (r Rehearsal) start(ctx context.Context, s spec) error {
+	stored, err := findStart(ctx, r.Log, r.inbox())
+	if err != nil || stored.Sequence > 0 {
+		return err
+	}
+	body, err := inputOf(r.ID, r.Input)
+	if err != nil {
+		return err
+	}
+	return r.Log.Put(&nats.Msg{Subject: r.inbox(), Data: body, Header: nats.Header{
+		headerKind: {string(inputStart)}, headerVersion: {fmt.Sprint(s.version)}, headerReply: {rehearsed},
+	}})
+}
+
+func (r Rehearsal) inbox() string {
+	return contract.FlowInput(rehearsed, 0, r.Flow.registered().name, r.ID)
+}
+
+// Signal hands the instance a signal, as [Client.Signal] does.
+func (r Rehearsal) Signal(signal, signalID string, v any) error {
+	body, err := encodeSignal(v)
+	if err != nil {
+		return err
+	}
+	return r.Log.Put(&nats.Msg{Subject: r.inbox(), Data: body, Header: nats.Header{
+		headerKind: {string(inputSignal)}, headerSignal: {signal}, headerInput: {signal + "/" + signalID},
+	}})
+}
+
+// Cancel asks the instance to stop, as [Client.Cancel] does.
+func (r Rehearsal) Cancel(reason string) error {
+	body, err := contract.Marshal(cancelBody{Reason: reason})
+	if err != nil {
+		return err
+	}
+	return r.Log.Put(&nats.Msg{Subject: r.inbox(), Data: body, Header: nats.Header{
+		headerKind: {string(inputCancel)}, headerInput: {"cancel"},
+	}})
+}
+
+// State reads how far the instance has come; ok is true once it has ended or is stuck.
+func (r Rehearsal) State(ctx context.Context) (state State, ok bool, err error) {
+	last, err := r.Log.Last(ctx, contract.FlowLog(rehearsed, r.Flow.registered().name, r.ID))
 	if err != nil || last.Sequence == 0 {
 		return State{}, false, err
 	}
@@ -107,6 +160,6 @@ func (r Rehearsal) state(ctx context.Context, s spec) (State, bool, error) {
 		return State{}, false, err
 	}
 	history, err := loadHistory(ctx, r.Log, p)
-	state := stateOf(p, history)
+	state = stateOf(p, history)
 	return state, state.Status.Ended() || state.Status == Stuck, err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
@@ -21,6 +22,7 @@ type Run struct {
 	names     names
 	undo      []call
 	inside    string // name of the step that is running
+	uuids     int
 	cancelled bool
 }
 
@@ -30,11 +32,18 @@ func (r *Run) ID() string { return r.inst.id }
 // Key is the idempotency key of a step or compensation: the same at every attempt
 // and every replay of this instance, different for every other. Effects carry it as
 // their command id, so that a repeated attempt is recognised at the far side.
-func (r *Run) Key(step string) string { return key(r.inst.j.subject, step) }
-
-func key(subject, step string) string {
-	sum := sha256.Sum256([]byte(subject + "\x00" + step))
+func (r *Run) Key(step string) string {
+	sum := r.inst.digest(step)
 	return base32.StdEncoding.EncodeToString(sum[:])[:26]
+}
+
+// digest hashes something that belongs to one generation of one instance.
+func digest(o origin, subject, what string) [sha256.Size]byte {
+	text := subject + "\x00" + what
+	if o.Gen > 0 {
+		text += "\x00" + strconv.Itoa(o.Gen)
+	}
+	return sha256.Sum256([]byte(text))
 }
 
 // Now reads the clock once and remembers it: a replay sees the same time. The next
@@ -115,7 +124,7 @@ func (r *Run) replay(k kind, name, hash string) *record {
 	in := r.inst
 	if r.next < len(in.history) {
 		rec := &in.history[r.next]
-		if rec.Kind == kindCancel && k == kindStep {
+		if rec.Kind == kindCancel && k.cancellable() {
 			r.next++
 			return rec
 		}

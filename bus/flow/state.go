@@ -16,22 +16,37 @@ type State struct {
 	Status  Status
 	Started time.Time
 	Steps   []StepState  // in the order in which they happened; the last may be under way
+	Wait    *WaitState   // waiting: what for
+	Signals []string     // names of the signals that nobody has taken yet
+	Report  contract.Raw // what the function reported last
 	Result  contract.Raw // completed
 	Err     error        // failed, cancelled or stuck
 	Reason  string       // stuck and cancelled: why; failed: the error's full text
+
+	Deadline   time.Time // when it will be cancelled; zero for never
+	Generation int       // how often it was continued as new
+}
+
+// WaitState is what an instance waits for.
+type WaitState struct {
+	Kind  string    // "timer", "signal", or "outcome" of a child
+	Name  string    // of the timer, the signal or, as flow/id, the child
+	Since time.Time // when the wait began
+	Due   time.Time // when it is over at the latest; zero for never
 }
 
 // StepState is one operation of an instance.
 type StepState struct {
 	Index    int
-	Kind     string // "step", "undo" (a compensation), "now", "cancel"
+	Kind     string // "step", "undo" (a compensation), "now", "cancel", "timer", "signal", "child", "outcome"
 	Name     string
 	Done     bool // it has its outcome
 	Attempts int
 	At       time.Time
 	Err      error     // its terminal error
 	Last     string    // text of the last failed attempt
-	Due      time.Time // not done: when the next attempt is due
+	Due      time.Time // not done: when the next attempt is due or the wait is over
+	TimedOut bool      // the signal did not come in time
 }
 
 // Get reads an instance's journal. An instance that has not begun is pending; one
@@ -73,7 +88,13 @@ func (c *Client) pending(ctx context.Context, name, id, inbox string) (State, er
 func stateOf(p page, history []record) State {
 	s := State{
 		Flow: p.Flow, ID: p.ID, Version: p.Version, Status: p.Status, Started: time.UnixMilli(p.At),
-		Result: p.Result, Reason: p.Reason,
+		Result: p.Result, Reason: p.Reason, Report: p.Report, Generation: p.Gen,
+	}
+	if p.Deadline > 0 {
+		s.Deadline = time.UnixMilli(p.Deadline)
+	}
+	for _, l := range p.Mail {
+		s.Signals = append(s.Signals, l.Name)
 	}
 	if s.Status.Ended() || s.Status == Stuck {
 		s.Err = s.outcome().withError(p.Error).err()
@@ -82,7 +103,11 @@ func stateOf(p page, history []record) State {
 		s.Steps = append(s.Steps, stepState(&history[i], true))
 	}
 	if p.Open != nil {
-		s.Steps = append(s.Steps, stepState(p.Open, false))
+		open := stepState(p.Open, false)
+		s.Steps = append(s.Steps, open)
+		if p.Status == Waiting {
+			s.Wait = &WaitState{Kind: open.Kind, Name: open.Name, Since: open.At, Due: open.Due}
+		}
 	}
 	return s
 }
@@ -90,6 +115,7 @@ func stateOf(p page, history []record) State {
 func stepState(r *record, done bool) StepState {
 	s := StepState{
 		Index: r.Index, Kind: string(r.Kind), Name: r.Name, Done: done, Attempts: r.Tries, Last: r.Last,
+		TimedOut: r.Outcome == outcomeTimedOut,
 	}
 	if r.At > 0 {
 		s.At = time.UnixMilli(r.At)

@@ -133,13 +133,13 @@ type call struct {
 // do replays or performs one call.
 func (r *Run) do(c call) error {
 	in := r.inst
-	if r.cancelled && c.kind == kindStep {
+	if r.cancelled && c.kind.cancellable() {
 		return in.cancelError()
 	}
 	if rec := r.replay(c.kind, c.name, c.opts.hash); rec != nil {
 		return r.repeat(rec, c)
 	}
-	if c.kind == kindStep && in.cancelRequested() {
+	if c.kind.cancellable() && in.cancelRequested() {
 		return r.observeCancel()
 	}
 	in.proceed()
@@ -151,7 +151,7 @@ func (r *Run) repeat(rec *record, c call) error {
 	in := r.inst
 	if rec.Kind == kindCancel {
 		r.cancelled = true
-		in.setCancelReason(rec.Last)
+		in.setCancelReason(rec.Last, rec.Outcome == outcomeDeadline)
 		return in.cancelError()
 	}
 	if len(rec.Err) > 0 {
@@ -171,7 +171,12 @@ func (r *Run) observeCancel() error {
 	in := r.inst
 	r.cancelled = true
 	in.markSeen(true)
-	r.record(&record{Kind: kindCancel, Last: brief(in.cancelReason())}, true)
+	rec := &record{Kind: kindCancel}
+	if in.settleCancel() {
+		rec.Outcome = outcomeDeadline
+	}
+	rec.Last = brief(in.cancelReason())
+	r.record(rec, true)
 	return in.cancelError()
 }
 
@@ -184,10 +189,12 @@ func (r *Run) perform(c call) error {
 			in.park(inDoubt(c.name, "its intent is journaled, its result is not"))
 		}
 		tries = in.open.Tries
-		in.sleepUntil(in.open.Due, c.opts.retry.Max, c.kind == kindStep)
+		if tries > 0 {
+			in.rest(in.open.before(c.opts.retry.Max), nil)
+		}
 	}
 	for {
-		if c.kind == kindStep && tries > 0 && in.cancelRequested() {
+		if c.kind.cancellable() && tries > 0 && in.cancelRequested() {
 			return r.observeCancel()
 		}
 		in.proceed()
@@ -247,8 +254,7 @@ func (r *Run) failed(c call, tries int, err error) (final error, done bool) {
 	in.logRetry(c.name, tries, err)
 	pause := c.opts.retry.pause(tries, err)
 	open.Due = time.Now().Add(pause).UnixMilli()
-	in.leaveOpen(open, false)
-	in.sleep(pause, c.kind == kindStep)
+	in.rest(open, nil)
 	return nil, false
 }
 
@@ -256,11 +262,30 @@ func inDoubt(name, why string) string {
 	return fmt.Sprintf("the step %q must not be repeated and may have taken effect: %s", name, why)
 }
 
+// before is the open record with a due time that is not further away than a pause can
+// be: clocks of two machines differ.
+func (r *record) before(longest time.Duration) *record {
+	if latest := time.Now().Add(longest).UnixMilli(); r.Due > latest {
+		shorter := *r
+		shorter.Due = latest
+		return &shorter
+	}
+	return r
+}
+
+// patience is how long an attempt may take.
+func (in *instance) patience(c call) time.Duration {
+	if deadline := in.deadline(); c.kind.cancellable() && !deadline.IsZero() {
+		return min(c.opts.timeout, time.Until(deadline))
+	}
+	return c.opts.timeout
+}
+
 // attempt calls the step once, in a span if there are any. A panic becomes an error;
 // its stack is logged.
 func (r *Run) attempt(c call) (raw []byte, err error) {
 	in := r.inst
-	ctx, cancel := context.WithTimeout(in.base, c.opts.timeout)
+	ctx, cancel := context.WithTimeout(in.base, in.patience(c))
 	defer cancel()
 	if tel := in.eng.telemetry; tel.Tracing() {
 		var span trace.Span

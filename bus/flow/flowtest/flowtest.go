@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/flow"
@@ -41,16 +42,21 @@ type Outcome[Out any] struct {
 // must end with the same status, result and error as the undisturbed one.
 //
 // define is called for each run and returns the flow over fresh dependencies; check
-// is called after each run and counts effects. Both run in a synctest bubble: pauses
-// between attempts take no time, and steps must not wait for anything outside.
-func CrashEverywhere[In, Out any](t *testing.T, define func() flow.Definition[In, Out], in In, check func(t *testing.T, o Outcome[Out])) {
+// is called after each run and counts effects. Both run in a synctest bubble with
+// virtual time: pauses, timers and deadlines take none, and steps must not wait for
+// anything outside.
+func CrashEverywhere[In, Out any](t *testing.T, define func() flow.Definition[In, Out], in In, check func(t *testing.T, o Outcome[Out]), opts ...Option) {
 	t.Helper()
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
 	var want Outcome[Out]
 	appends := 0
 	synctest.Test(t, func(t *testing.T) {
-		log := NewLog()
-		want = finish(t, define(), in, log, "")
-		appends = log.Appends() - 1 // without the start input
+		s := newStage(t, define(), in, o)
+		want = finish[Out](t, s, "")
+		appends = s.log.Appends()
 		check(t, want)
 	})
 	if t.Failed() {
@@ -58,7 +64,7 @@ func CrashEverywhere[In, Out any](t *testing.T, define func() flow.Definition[In
 	}
 	for _, plan := range plans(appends) {
 		synctest.Test(t, func(t *testing.T) {
-			got := crash(t, define(), in, plan)
+			got := crash[Out](t, newStage(t, define(), in, o), plan)
 			compare(t, want, got)
 			check(t, got)
 			if t.Failed() {
@@ -66,6 +72,76 @@ func CrashEverywhere[In, Out any](t *testing.T, define func() flow.Definition[In
 			}
 		})
 	}
+}
+
+// Run runs a flow once in virtual time and returns how it ended.
+func Run[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, opts ...Option) Outcome[Out] {
+	t.Helper()
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	var out Outcome[Out]
+	synctest.Test(t, func(t *testing.T) { out = finish[Out](t, newStage(t, def, in, o), "") })
+	return out
+}
+
+// Option adds to what surrounds the flow.
+type Option func(*options)
+
+type options struct {
+	with   func() []flow.Registered
+	script []cue
+}
+
+// cue is something that comes from outside at a time.
+type cue struct {
+	after time.Duration
+	act   func(r flow.Rehearsal) error
+}
+
+// With adds definitions, such as those of children. It is called for each run.
+func With(others func() []flow.Registered) Option {
+	return func(o *options) { o.with = others }
+}
+
+// SignalAt sends the flow a signal when so much virtual time has passed since its
+// start, whether its process lives then or not.
+func SignalAt(after time.Duration, signal, id string, v any) Option {
+	return func(o *options) {
+		o.script = append(o.script, cue{after, func(r flow.Rehearsal) error { return r.Signal(signal, id, v) }})
+	}
+}
+
+// CancelAt cancels the flow when so much virtual time has passed since its start.
+func CancelAt(after time.Duration, reason string) Option {
+	return func(o *options) {
+		o.script = append(o.script, cue{after, func(r flow.Rehearsal) error { return r.Cancel(reason) }})
+	}
+}
+
+// stage is a flow with everything around it.
+type stage struct {
+	flow.Rehearsal
+	log *Log
+}
+
+// newStage sets a flow up and starts the clock of its script.
+func newStage[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, o options) stage {
+	t.Helper()
+	log := NewLog()
+	s := stage{flow.Rehearsal{Flow: def, ID: "test", Input: in, Log: log, Alive: log.Alive}, log}
+	if o.with != nil {
+		s.With = o.with()
+	}
+	for _, c := range o.script {
+		time.AfterFunc(c.after, func() {
+			if err := c.act(s.Rehearsal); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return s
 }
 
 // crashAt is one crash: at the n-th journal append of its process.
@@ -100,41 +176,36 @@ func plans(appends int) [][]crashAt {
 }
 
 // crash runs the flow through the planned crashes to its end.
-func crash[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, plan []crashAt) Outcome[Out] {
+func crash[Out any](t *testing.T, s stage, plan []crashAt) Outcome[Out] {
 	t.Helper()
-	log := NewLog()
 	var crashes []string
-	for i, c := range plan {
-		n := c.n
-		if i == 0 {
-			n++ // the start input is an append, too
-		}
-		log.Fail(n, c.fault)
-		_, ended, err := rehearse(t, def, in, log)
+	for _, c := range plan {
+		s.log.Fail(c.n, c.fault)
+		_, ended, err := rehearse(t, s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ended && log.Alive() {
+		if ended && s.log.Alive() {
 			break // it was shorter than the plan
 		}
 		crashes = append(crashes, c.String())
-		log.Revive()
+		s.log.Revive()
 	}
-	return finish(t, def, in, log, strings.Join(crashes, ", then "))
+	return finish[Out](t, s, strings.Join(crashes, ", then "))
 }
 
-func rehearse[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, log *Log) (flow.State, bool, error) {
+func rehearse(t *testing.T, s stage) (flow.State, bool, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	log.onDeath(cancel)
-	return flow.Rehearsal{Flow: def, ID: "test", Input: in, Log: log, Alive: log.Alive}.Run(ctx)
+	s.log.onDeath(cancel)
+	return s.Run(ctx)
 }
 
 // finish runs the flow to its end without further faults.
-func finish[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, log *Log, crashes string) Outcome[Out] {
+func finish[Out any](t *testing.T, s stage, crashes string) Outcome[Out] {
 	t.Helper()
-	state, ended, err := rehearse(t, def, in, log)
+	state, ended, err := rehearse(t, s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/flow"
 )
 
@@ -28,21 +30,34 @@ const (
 	Missing           // not stored: no stream answers
 )
 
-// Log is a [flow.Log] in memory that fails where it is told to. Acknowledgements come
-// at once, so that every flush of the engine is a message of its own. It is safe for
-// concurrent use.
+// Log is a [flow.Broker] in memory that fails where it is told to. Acknowledgements of
+// appends come at once, so that every flush of the engine is a message of its own. It
+// is safe for concurrent use.
+//
+// A crash ends the process that uses the log and not the log: schedules go off and
+// messages from outside are stored while the process is dead.
 type Log struct {
-	mu       sync.Mutex
-	messages []flow.Stored
-	last     map[string]int // index of a subject's last message + 1
-	appends  int
-	faults   map[int]Fault
-	dead     bool
-	died     func()
+	mu        sync.Mutex
+	messages  []flow.Stored
+	last      map[string]int // index of a subject's last message + 1
+	appends   int
+	faults    map[int]Fault
+	dead      bool
+	died      func()
+	done      map[uint64]bool   // acknowledged
+	delivered map[uint64]uint64 // how often
+	deliver   func(s flow.Stored, delivered uint64)
+	queue     []flow.Stored
+	schedules map[string]*time.Timer
 }
 
 // NewLog returns an empty log.
-func NewLog() *Log { return &Log{last: map[string]int{}, faults: map[int]Fault{}} }
+func NewLog() *Log {
+	return &Log{
+		last: map[string]int{}, faults: map[int]Fault{}, done: map[uint64]bool{}, delivered: map[uint64]uint64{},
+		schedules: map[string]*time.Timer{},
+	}
+}
 
 // Fail makes the n-th append from now on, counted from 1, end with the fault.
 func (l *Log) Fail(n int, f Fault) {
@@ -51,7 +66,8 @@ func (l *Log) Fail(n int, f Fault) {
 	l.faults[l.appends+n] = f
 }
 
-// Appends is how many appends were tried, whatever became of them.
+// Appends is how many appends were tried, whatever became of them. Messages from
+// outside are not counted.
 func (l *Log) Appends() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -74,7 +90,7 @@ func (l *Log) onDeath(f func()) {
 
 // die is the crash; l.mu is held.
 func (l *Log) die() {
-	l.dead = true
+	l.dead, l.deliver = true, nil
 	if l.died != nil {
 		l.died()
 	}
@@ -118,11 +134,9 @@ func (l *Log) append(msg *nats.Msg, expect uint64) (sequence uint64, answered bo
 	if last := l.last[msg.Subject]; expect != bus.NoExpectation && uint64(last) != expect { //nolint:gosec // an index
 		return 0, true, bus.ErrConflict
 	}
-	l.messages = append(l.messages, flow.Stored{
-		Subject: msg.Subject, Header: maps.Clone(msg.Header), Data: bytes.Clone(msg.Data),
-		Sequence: uint64(len(l.messages) + 1), Time: time.Now(),
-	})
-	l.last[msg.Subject] = len(l.messages)
+	if sequence, err = l.store(msg); err != nil {
+		return 0, true, err
+	}
 	switch fault {
 	case CrashAfter:
 		l.die()
@@ -131,7 +145,134 @@ func (l *Log) append(msg *nats.Msg, expect uint64) (sequence uint64, answered bo
 		return 0, true, bus.ErrUnknown
 	case None, CrashBefore, LostMessage, Refused, Missing:
 	}
-	return uint64(len(l.messages)), true, nil
+	return sequence, true, nil
+}
+
+// Put implements flow.Broker.
+func (l *Log) Put(msg *nats.Msg) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.store(msg)
+	return err
+}
+
+// store keeps a message and does what a server does with it; l.mu is held.
+func (l *Log) store(msg *nats.Msg) (uint64, error) {
+	if gone := msg.Header.Get("Nats-Scheduler"); gone != "" && msg.Header.Get("Nats-Schedule-Next") == "purge" {
+		if !l.unschedule(gone) {
+			return 0, &bus.APIError{Code: 400, ErrCode: 10212, Description: "message schedules pattern is invalid"}
+		}
+	}
+	s := flow.Stored{
+		Subject: msg.Subject, Header: maps.Clone(msg.Header), Data: bytes.Clone(msg.Data),
+		Sequence: uint64(len(l.messages) + 1), Time: time.Now(),
+	}
+	l.messages = append(l.messages, s)
+	l.last[msg.Subject] = len(l.messages)
+	l.schedule(s)
+	l.hand(s)
+	return s.Sequence, nil
+}
+
+// Scheduled is how many schedules have not gone off.
+func (l *Log) Scheduled() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.schedules)
+}
+
+func (l *Log) unschedule(subject string) bool {
+	timer := l.schedules[subject]
+	delete(l.schedules, subject)
+	return timer != nil && timer.Stop()
+}
+
+// schedule sets the timer that a message asks for, as late as a server's.
+func (l *Log) schedule(s flow.Stored) {
+	text, ok := strings.CutPrefix(s.Header.Get("Nats-Schedule"), "@at ")
+	if !ok {
+		return
+	}
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return
+	}
+	l.unschedule(s.Subject)
+	l.schedules[s.Subject] = time.AfterFunc(max(time.Until(at), 0)+granularity, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.schedules, s.Subject)
+		fired := &nats.Msg{Subject: s.Header.Get("Nats-Schedule-Target"), Data: s.Data, Header: nats.Header{}}
+		for key, values := range s.Header {
+			if !strings.HasPrefix(key, "Nats-") {
+				fired.Header[key] = values
+			}
+		}
+		fired.Header["Nats-Scheduler"] = []string{s.Subject}
+		_, _ = l.store(fired) // a message that removes no schedule is always stored
+	})
+}
+
+// granularity is how late the timers of a server are.
+const granularity = 250 * time.Millisecond
+
+// hand delivers a message of an inbox; l.mu is held.
+func (l *Log) hand(s flow.Stored) {
+	if _, _, _, _, ok := contract.ParseFlowInput(s.Subject); !ok || l.done[s.Sequence] || l.deliver == nil {
+		return
+	}
+	l.queue = append(l.queue, s)
+	if len(l.queue) == 1 {
+		go l.pump()
+	}
+}
+
+// pump delivers in order, without the lock.
+func (l *Log) pump() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.queue) > 0 {
+		s, f := l.queue[0], l.deliver
+		if f != nil && !l.done[s.Sequence] {
+			l.delivered[s.Sequence]++
+			n := l.delivered[s.Sequence]
+			l.mu.Unlock()
+			f(s, n)
+			l.mu.Lock()
+		}
+		l.queue = l.queue[1:]
+	}
+}
+
+// Deliver implements flow.Broker.
+func (l *Log) Deliver(f func(s flow.Stored, delivered uint64)) (stop func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deliver = f
+	for _, s := range l.messages {
+		l.hand(s)
+	}
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.deliver = nil
+	}
+}
+
+// Ack implements flow.Broker.
+func (l *Log) Ack(sequence uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.done[sequence] = l.done[sequence] || !l.dead
+}
+
+// Nak implements flow.Broker.
+func (l *Log) Nak(sequence uint64, after time.Duration) {
+	time.AfterFunc(after, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.hand(l.messages[sequence-1])
+	})
 }
 
 // Last implements flow.Log.

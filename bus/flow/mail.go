@@ -1,0 +1,114 @@
+package flow
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+)
+
+// letter is an input that the function has to ask for: a signal, or the outcome of a
+// child flow. The journal keeps where it is and not what it says; the inbox has that.
+type letter struct {
+	ID   string `json:"id"`   // of the input
+	Name string `json:"name"` // what the function asks for
+	Seq  uint64 `json:"seq"`  // of the input in the stream
+
+	body []byte // when the input was taken in by this process
+}
+
+// maxMail is how many letters an instance keeps that nobody has asked for. More are
+// handed back to the server, which brings them again.
+const maxMail = 256
+
+// post keeps a letter. full means that there is no room; a letter that was taken in
+// before is not kept twice.
+func (j *journal) post(l letter) (full bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if slices.Contains(j.seen, l.ID) {
+		return false
+	}
+	if len(j.mail) >= maxMail {
+		return true
+	}
+	if j.note(l.ID) {
+		j.mail = append(j.mail, l)
+	}
+	return false
+}
+
+// find returns the oldest letter with the name.
+func (j *journal) find(name string) (letter, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, l := range j.mail {
+		if l.Name == name {
+			return l, true
+		}
+	}
+	return letter{}, false
+}
+
+// discard throws a letter away that cannot be used.
+func (j *journal) discard(l letter) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tear(l)
+	j.touch()
+}
+
+// addFrom adds the record of an operation that took a letter: no message has one
+// without the other.
+func (j *journal) addFrom(l letter, r *record) uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tear(l)
+	return j.addLocked(r)
+}
+
+// tear takes a letter out of the mail; j.mu is held.
+func (j *journal) tear(l letter) {
+	j.mail = slices.DeleteFunc(j.mail, func(other letter) bool { return other.ID == l.ID })
+}
+
+func appendMail(b []byte, mail []letter) []byte {
+	if len(mail) == 0 {
+		return b
+	}
+	b = append(appendName(b, "mail"), '[')
+	for i, l := range mail {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"id":`...)
+		b = appendString(b, l.ID)
+		b = appendMember(b, "name", l.Name)
+		b = strconv.AppendUint(appendName(b, "seq"), l.Seq, 10)
+		b = append(b, '}')
+	}
+	return append(b, ']')
+}
+
+// Report tells how far the flow has come, for people who look at it ([State.Report]).
+// Each report replaces the one before; it is stored with the next journal message, and
+// a replay reports nothing. v is written as JSON, at most 4 KiB.
+func (r *Run) Report(v any) {
+	in := r.inst
+	r.outside("report")
+	raw, err := encode(v)
+	if err != nil || len(raw) > maxReport {
+		in.park("a report cannot be journaled: it is no JSON of at most 4 KiB")
+	}
+	if r.next < len(in.history) {
+		return
+	}
+	in.j.mu.Lock()
+	defer in.j.mu.Unlock()
+	if string(in.j.report) != string(raw) {
+		in.j.report = contract.Raw(raw)
+		in.j.touch()
+	}
+}
+
+const maxReport = 4 << 10
