@@ -66,6 +66,9 @@ func (s Service) Permissions(rights Rights) Permissions {
 		p.pub("flow."+other+".in.>", "$JS.API.STREAM.INFO."+FlowStream)
 		p.load(FlowStream)
 	}
+	if len(s.Follows) > 0 {
+		p.follow()
+	}
 	return Permissions{Publish: p.unique(p.publish), Subscribe: p.unique(p.subscribe), Responses: len(s.Serves)+len(s.Consumes) > 0}
 }
 
@@ -136,4 +139,17 @@ func (g *grant) flows(service string) {
 		"$JS.API.CONSUMER.CREATE."+FlowStream+".*.flow."+service+".log.>",
 	)
 	g.bucket(FlowLeaseKV, service+".>")
+}
+
+// follow allows reading the stream of flows through consumers that come and go. A
+// consumer over inputs and journals has two filters, which its subject cannot name:
+// reading FLOW means all of it. It does not allow removing consumers, which might be
+// a partition's; a follower's own goes when it is idle.
+func (g *grant) follow() {
+	g.pub(
+		"$JS.API.STREAM.INFO."+FlowStream,
+		"$JS.API.CONSUMER.CREATE."+FlowStream+".*",
+		"$JS.API.CONSUMER.INFO."+FlowStream+".*",
+		"$JS.API.CONSUMER.MSG.NEXT."+FlowStream+".*",
+	)
 }

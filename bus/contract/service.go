@@ -16,10 +16,14 @@ type Service struct {
 	Consumes []Consumption // durable consumers
 	Views    []EventsInfo  // entities that it folds into memory, one consumer per instance
 	Flows    []FlowInfo    // flows it runs
-	Starts   []string      // other services whose flows it starts
+	Starts   []string      // other services whose flows it starts and steers, or EveryService
+	Follows  []string      // services whose flows' inputs and journals it reads as they come, or EveryService
 	Books    []string      // key-value buckets that it alone writes
 	Settings []Setting     // live settings, keys <service>.<name>
 }
+
+// EveryService stands for all services where a descriptor names other services.
+const EveryService = "*"
 
 // Consumption is one durable consumer.
 type Consumption struct {

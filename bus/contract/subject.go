@@ -56,6 +56,9 @@ func FlowInputFilter(service string, p int) string {
 	return "flow." + service + ".in." + strconv.Itoa(p) + ".>"
 }
 
+// FlowInputsFilter matches every input of a service, or of all services with "*".
+func FlowInputsFilter(service string) string { return "flow." + service + ".in.>" }
+
 // ParseFlowInput is the inverse of FlowInput.
 func ParseFlowInput(subject string) (service string, p int, name, id string, ok bool) {
 	t := strings.Split(subject, ".")

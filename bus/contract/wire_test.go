@@ -229,6 +229,26 @@ func TestPermissionsGrantNoMoreThanTheDescriptorNames(t *testing.T) {
 	}
 }
 
+// TestWhoFollowsFlowsMayReadThemAndWriteInboxes: of what is FLOW's, nothing else.
+func TestWhoFollowsFlowsMayReadThemAndWriteInboxes(t *testing.T) {
+	t.Parallel()
+	every := []string{contract.EveryService}
+	for _, rights := range []contract.Rights{contract.Production, contract.Development} {
+		p := contract.Service{Name: "steward", Starts: every, Follows: every}.Permissions(rights)
+		want := []string{
+			"$JS.API.CONSUMER.CREATE.FLOW.*", "$JS.API.CONSUMER.INFO.FLOW.*", "$JS.API.CONSUMER.MSG.NEXT.FLOW.*",
+			"$JS.API.DIRECT.GET.FLOW", "$JS.API.DIRECT.GET.FLOW.>", "$JS.API.INFO",
+			"$JS.API.STREAM.INFO.FLOW", "$JS.API.STREAM.MSG.GET.FLOW", "flow.*.in.>",
+		}
+		if !slices.Equal(p.Publish, want) {
+			t.Errorf("rights %d: may publish %v, want %v", rights, p.Publish, want)
+		}
+		if !slices.Equal(p.Subscribe, []string{"_INBOX_steward.>"}) {
+			t.Errorf("rights %d: may subscribe to %v", rights, p.Subscribe)
+		}
+	}
+}
+
 func TestStreamsKeepEverything(t *testing.T) {
 	t.Parallel()
 	specs := contract.Streams(farm())

@@ -20,7 +20,7 @@ var (
 	// ErrNotFound: no flow with this name and id was ever started, or it was forgotten.
 	ErrNotFound = contract.NewError(contract.NotFound, "flow_not_found", "there is no such flow")
 	// ErrEnded: the flow has ended and takes no more inputs.
-	ErrEnded = contract.NewError(contract.FailedPrecondition, "flow_ended", "the flow has ended")
+	ErrEnded = contract.NewError(contract.Conflict, "flow_ended", "the flow has ended")
 	// ErrStepFailed is what a step returns when its attempts are used up and its last
 	// error was none of the contract's.
 	ErrStepFailed = contract.NewError(contract.Internal, "flow_step_failed", "a step failed at every attempt")

@@ -6,12 +6,14 @@ import (
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/catalog"
+	"github.com/ordermesh/ordermesh/contracts/flows"
 	"github.com/ordermesh/ordermesh/contracts/inventory"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 	"github.com/ordermesh/ordermesh/contracts/payments"
 	"github.com/ordermesh/ordermesh/contracts/sandbox"
 	"github.com/ordermesh/ordermesh/contracts/shipping"
 	catalogservice "github.com/ordermesh/ordermesh/services/catalog"
+	flowsservice "github.com/ordermesh/ordermesh/services/flows"
 	inventoryservice "github.com/ordermesh/ordermesh/services/inventory"
 	ordersservice "github.com/ordermesh/ordermesh/services/orders"
 	paymentsservice "github.com/ordermesh/ordermesh/services/payments"
@@ -40,7 +42,7 @@ func allServices() []service { return servicesWith(shippingservice.Config{}) }
 
 // servicesWith is allServices with shipping as the caller wants it.
 func servicesWith(ship shippingservice.Config) []service {
-	return []service{
+	list := []service{
 		{catalog.Descriptor, from(func(c *bus.Conn) (*catalogservice.Service, error) {
 			return catalogservice.New(c, catalogservice.Config{})
 		})},
@@ -63,6 +65,10 @@ func servicesWith(ship shippingservice.Config) []service {
 			return sandboxservice.NewCarrier(c, sandboxservice.CarrierConfig{})
 		})},
 	}
+	known := flowsservice.Config{Services: descriptors(list)}
+	return append(list, service{flows.Descriptor, from(func(c *bus.Conn) (*flowsservice.Service, error) {
+		return flowsservice.New(c, known)
+	})})
 }
 
 // from makes a service's own constructor fit the list.

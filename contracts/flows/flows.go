@@ -3,28 +3,27 @@
 package flows
 
 import (
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
-	"github.com/ordermesh/ordermesh/contracts/page"
 	"github.com/ordermesh/ordermesh/contracts/text"
 )
 
 // The methods of the flows service.
 var (
 	Start = contract.NewMethod[StartFlow, Instance]("flows", "start", contract.Idempotent(),
-		contract.Doc("starts a flow; starting an id twice finds the one that runs"))
-	Signal = contract.NewMethod[SignalFlow, Instance]("flows", "signal",
-		contract.Doc("hands a running flow what it waits for"))
+		contract.Doc("starts a flow; starting an id twice finds the one that is there"))
+	Signal = contract.NewMethod[SignalFlow, Instance]("flows", "signal", contract.Idempotent(),
+		contract.Doc("hands a flow what it waits for; a signal id is taken once"))
 	Cancel = contract.NewMethod[CancelFlow, Instance]("flows", "cancel", contract.Idempotent(),
 		contract.Doc("asks a flow to stop and undo what it did"))
-	Retry = contract.NewMethod[Ref, Instance]("flows", "retry", contract.Idempotent(),
+	Retry = contract.NewMethod[Ref, Instance]("flows", "retry",
 		contract.Doc("lets a flow that is stuck go on"))
 	Get = contract.NewMethod[Ref, Instance]("flows", "get", contract.Idempotent(),
 		contract.Doc("answers one flow with its steps as it is now"))
 	List = contract.NewMethod[ListFlows, Instances]("flows", "list", contract.Idempotent(),
-		contract.Doc("lists flows"))
+		contract.Doc("lists flows by service, name, status and age"))
 )
 
 // Ref names one instance of a flow.
@@ -45,7 +44,7 @@ func (r Ref) Validate() error {
 	return contract.CheckID("/id", r.ID)
 }
 
-// StartFlow starts an instance with its input, a JSON object.
+// StartFlow starts an instance with its input, which is {} when it is left out.
 type StartFlow struct {
 	Service string       `json:"service"`
 	Flow    string       `json:"flow"`
@@ -53,8 +52,11 @@ type StartFlow struct {
 	Input   contract.Raw `json:"input,omitzero"`
 }
 
+// Ref is the instance that the request is about.
+func (r StartFlow) Ref() Ref { return Ref{r.Service, r.Flow, r.ID} }
+
 // Validate refuses malformed names. Input is checked by the flow's own type.
-func (r StartFlow) Validate() error { return Ref{r.Service, r.Flow, r.ID}.Validate() }
+func (r StartFlow) Validate() error { return r.Ref().Validate() }
 
 // SignalFlow hands a signal to an instance. The same SignalID is taken once.
 type SignalFlow struct {
@@ -66,9 +68,12 @@ type SignalFlow struct {
 	Data     contract.Raw `json:"data,omitzero"`
 }
 
+// Ref is the instance that the request is about.
+func (r SignalFlow) Ref() Ref { return Ref{r.Service, r.Flow, r.ID} }
+
 // Validate refuses malformed names.
 func (r SignalFlow) Validate() error {
-	if err := (Ref{r.Service, r.Flow, r.ID}).Validate(); err != nil {
+	if err := r.Ref().Validate(); err != nil {
 		return err
 	}
 	if err := contract.CheckID("/signal", r.Signal); err != nil {
@@ -85,87 +90,83 @@ type CancelFlow struct {
 	Reason  string `json:"reason"`
 }
 
+// Ref is the instance that the request is about.
+func (r CancelFlow) Ref() Ref { return Ref{r.Service, r.Flow, r.ID} }
+
 // Validate refuses malformed names and reasons.
 func (r CancelFlow) Validate() error {
-	if err := (Ref{r.Service, r.Flow, r.ID}).Validate(); err != nil {
+	if err := r.Ref().Validate(); err != nil {
 		return err
 	}
 	return text.Required("/reason", r.Reason)
 }
 
-// ListFlows asks for a page of instances.
-type ListFlows struct {
-	Service string `json:"service,omitzero"`
-	Flow    string `json:"flow,omitzero"`
-	Status  Status `json:"status,omitzero"`
-	Limit   int    `json:"limit,omitzero"`
-	Cursor  string `json:"cursor,omitzero"`
-}
-
-// Validate refuses malformed filters and pages.
-func (r ListFlows) Validate() error {
-	for _, f := range []struct{ field, value string }{{"/service", r.Service}, {"/flow", r.Flow}} {
-		if f.value == "" {
-			continue
-		}
-		if err := contract.CheckID(f.field, f.value); err != nil {
-			return err
-		}
-	}
-	if r.Status != "" && !r.Status.Known() {
-		return contract.ErrInvalid.At("/status").Sayf("status %s is not one of running, waiting, compensating, stuck, done, failed, cancelled", strconv.Quote(string(r.Status)))
-	}
-	return page.Check(r.Limit, r.Cursor)
-}
-
-// Status is where an instance stands.
+// Status is where an instance stands, in the words of its journal.
 type Status string
 
-// The states of an instance. Done, Failed and Cancelled are its end.
+// The statuses. Completed, Failed and Cancelled are an instance's end.
 const (
-	Running      Status = "running"
-	Waiting      Status = "waiting"      // for a timer or a signal
+	Pending      Status = "pending"      // started, but no worker has begun
+	Running      Status = "running"      // goes on by itself
+	Waiting      Status = "waiting"      // for a timer, a signal or another flow
 	Compensating Status = "compensating" // undoing its steps
 	Stuck        Status = "stuck"        // cannot go on without a person
-	Done         Status = "done"
+	Completed    Status = "completed"
 	Failed       Status = "failed"
 	Cancelled    Status = "cancelled"
 )
 
-// Known reports whether s is one of the states.
-func (s Status) Known() bool {
-	switch s {
-	case Running, Waiting, Compensating, Stuck, Done, Failed, Cancelled:
-		return true
-	}
-	return false
+// Statuses lists every status, in the order of an instance's life.
+func Statuses() []Status {
+	return []Status{Pending, Running, Waiting, Compensating, Stuck, Completed, Failed, Cancelled}
 }
+
+// Known reports whether s is one of the statuses.
+func (s Status) Known() bool { return slices.Contains(Statuses(), s) }
+
+// Ended reports whether s is final.
+func (s Status) Ended() bool { return s == Completed || s == Failed || s == Cancelled }
 
 // Instance is one flow as it is now.
 type Instance struct {
 	Service   string       `json:"service"`
 	Flow      string       `json:"flow"`
 	ID        string       `json:"id"`
-	Version   int          `json:"version"` // of the flow's code
+	Version   int          `json:"version,omitzero"` // of the flow's code; absent while it is pending
 	Status    Status       `json:"status"`
 	Reason    string       `json:"reason,omitzero"` // why it is stuck, failed or cancelled
-	Output    contract.Raw `json:"output,omitzero"`
+	Error     *Problem     `json:"error,omitzero"`  // with which it failed or was cancelled
+	Result    contract.Raw `json:"result,omitzero"`
+	Report    contract.Raw `json:"report,omitzero"` // what the flow says of its progress
+	Wait      *Wait        `json:"wait,omitzero"`   // what it waits for
 	StartedAt time.Time    `json:"started_at"`
-	UpdatedAt time.Time    `json:"updated_at"`
-	Steps     []StepInfo   `json:"steps"`
+	UpdatedAt time.Time    `json:"updated_at,omitzero"` // in lists
+	Deadline  time.Time    `json:"deadline,omitzero"`   // of the whole flow
+	Steps     []StepInfo   `json:"steps,omitzero"`      // not in lists
 }
 
-// StepInfo is one step that an instance has finished, or tries.
+// Problem is an error as a caller of the flow would see it.
+type Problem struct {
+	Code    string `json:"code"`
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+// Wait is what an instance waits for.
+type Wait struct {
+	Kind  string    `json:"kind"` // such as "timer" or "signal"
+	Name  string    `json:"name"`
+	Since time.Time `json:"since,omitzero"`
+	Due   time.Time `json:"due,omitzero"` // when it stops waiting; absent: without end
+}
+
+// StepInfo is one operation of an instance, in the order in which they happened.
 type StepInfo struct {
-	Name     string    `json:"name"`
-	Attempts int       `json:"attempts,omitzero"`
-	Error    string    `json:"error,omitzero"` // of the last attempt
-	DoneAt   time.Time `json:"done_at,omitzero"`
-}
-
-// Instances is one page of instances, without steps.
-type Instances struct {
-	Flows      []Instance `json:"flows"`
-	NextCursor string     `json:"next_cursor,omitzero"` // absent on the last page
-	Behind     uint64     `json:"behind"`               // messages that this view has not seen yet
+	Kind          string    `json:"kind"` // such as "step", "undo" or "cancel"
+	Name          string    `json:"name,omitzero"`
+	Done          bool      `json:"done"` // it has its outcome
+	Attempts      int       `json:"attempts,omitzero"`
+	At            time.Time `json:"at,omitzero"`    // when it was done, or last tried
+	Error         string    `json:"error,omitzero"` // of the last attempt
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
 }

@@ -1,0 +1,57 @@
+package flows
+
+import (
+	"context"
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/flow"
+	"github.com/ordermesh/ordermesh/contracts/flows"
+)
+
+// show answers an instance as its journal has it.
+func (t *target) show(ctx context.Context, ref flows.Ref) (flows.Instance, error) {
+	state, err := t.engine.Get(ctx, ref.Flow, ref.ID)
+	if err != nil {
+		return flows.Instance{}, blamed(err)
+	}
+	return instance(ref, state), nil
+}
+
+func instance(ref flows.Ref, s flow.State) flows.Instance {
+	view := flows.Instance{
+		Service: ref.Service, Flow: ref.Flow, ID: ref.ID, Version: s.Version, Status: flows.Status(s.Status),
+		Reason: s.Reason, Error: problem(s), Result: s.Result, StartedAt: s.Started.Truncate(time.Millisecond).UTC(),
+	}
+	for _, step := range s.Steps {
+		view.Steps = append(view.Steps, stepInfo(step))
+	}
+	return view
+}
+
+// problem is the error with which an instance ended; what is stuck has a reason.
+func problem(s flow.State) *flows.Problem {
+	e := contract.AsError(s.Err)
+	if e == nil || !s.Status.Ended() {
+		return nil
+	}
+	return &flows.Problem{Code: e.Code.String(), Reason: e.Reason, Message: e.Message}
+}
+
+func stepInfo(s flow.StepState) flows.StepInfo {
+	text := s.Last
+	if s.Err != nil {
+		text = s.Err.Error()
+	}
+	return flows.StepInfo{
+		Kind: s.Kind, Name: s.Name, Done: s.Done, Attempts: s.Attempts, At: utc(s.At), Error: text, NextAttemptAt: utc(s.Due),
+	}
+}
+
+// utc leaves a time that is not known as it is.
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.UTC()
+}
