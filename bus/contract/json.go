@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -54,8 +55,8 @@ func decode(data []byte, v any, maxDepth int, opts ...json.Options) error {
 
 // precheck refuses what the decoder would take: no object, or too deep.
 func precheck(data []byte, maxDepth int) error {
-	start := strings.TrimLeft(string(data[:min(len(data), 64)]), " \t\r\n")
-	if start == "" {
+	start := bytes.TrimLeft(data[:min(len(data), 64)], " \t\r\n")
+	if len(start) == 0 {
 		if len(data) > 64 {
 			return ErrInvalid.Sayf("the body does not start with a JSON object")
 		}

@@ -75,7 +75,10 @@ func (s *Server) execute(j job, waited time.Duration) ([]byte, error) {
 	}
 	call := &callContext{Context: s.work, deadline: s.epoch.Add(j.arrival + h.timeout)}
 	defer call.finish()
-	ctx := telemetry.ExtractTrace(call, j.msg.Header)
+	ctx := context.Context(call)
+	if h.traced {
+		ctx = telemetry.ExtractTrace(call, j.msg.Header)
+	}
 	if h.scoped {
 		ctx = telemetry.WithCall(ctx, h.actor, h.command)
 	}
@@ -128,6 +131,7 @@ type callHeader struct {
 	command string
 	actor   contract.Actor
 	scoped  bool // there is a command or an actor
+	traced  bool // there may be a trace
 }
 
 func readHeader(h nats.Header) (callHeader, error) {
@@ -140,7 +144,11 @@ func readHeader(h nats.Header) (callHeader, error) {
 		if c.timeout, err = parseTimeout(values); err != nil {
 			return c, err
 		}
+		if len(h) == 1 { // as most calls are: three look-ups less
+			return c, nil
+		}
 	}
+	c.traced = true
 	if values := h[contract.HeaderCommand]; len(values) > 0 {
 		if len(values) > 1 || !validCommand(values[0]) {
 			return c, errCommand

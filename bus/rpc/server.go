@@ -117,13 +117,14 @@ func NewServer(conn *bus.Conn, desc contract.Service, opts ...ServerOption) (*Se
 // ends when the handler returns. A *contract.Error crosses to the caller; any other
 // error is logged here and becomes internal.
 func Handle[Req, Resp any](s *Server, m contract.Method[Req, Resp], h func(ctx context.Context, req Req) (Resp, error)) {
+	_, validates := any((*Req)(nil)).(contract.Validator)
 	s.add(m.Info(), func(ctx context.Context, body []byte) ([]byte, error) {
 		var req Req
 		if err := contract.Unmarshal(body, &req); err != nil {
 			return nil, err
 		}
-		if v, ok := any(&req).(contract.Validator); ok {
-			if err := v.Validate(); err != nil {
+		if validates {
+			if err := any(&req).(contract.Validator).Validate(); err != nil { //nolint:forcetypeassert,errcheck // asked above
 				return nil, err
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +43,7 @@ func benchmarkNames() []string {
 func benchCommand(c *cli) *cobra.Command {
 	var o bench.Options
 	var strict bool
+	var profile string
 	var doc strings.Builder
 	for _, b := range benchmarks() {
 		fmt.Fprintf(&doc, "  %-8s %s\n", b.name, b.doc)
@@ -63,7 +66,7 @@ func benchCommand(c *cli) *cobra.Command {
 			if o.Rounds < 1 || o.Stored < 1 || o.Duration <= 0 || slices.ContainsFunc(o.Concurrency, func(n int) bool { return n < 1 }) {
 				return usagef("--rounds, --duration, --stored and --concurrency must be positive")
 			}
-			return runBench(cmd.Context(), c, o, args, strict)
+			return profiled(profile, func() error { return runBench(cmd.Context(), c, o, args, strict) })
 		},
 	}
 	f := cmd.Flags()
@@ -73,8 +76,26 @@ func benchCommand(c *cli) *cobra.Command {
 	f.StringSliceVar(&o.Transports, "transport", []string{bench.TCP, bench.Pipe}, "tcp (loopback), pipe (in process)")
 	f.IntVar(&o.Stored, "stored", 100_000, "append: entities in the stream that cold loads read from")
 	f.StringVar(&o.Dir, "dir", "", "where servers store (default the system's temporary folder)")
+	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile of the whole process to `file`, for go tool pprof")
 	f.BoolVar(&strict, "strict", false, "exit with code 1 when a goal is missed")
 	return cmd
+}
+
+// profiled calls f, and profiles it into the named file when there is a name.
+func profiled(file string, f func() error) (err error) {
+	if file == "" {
+		return f()
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return usagef("--cpuprofile: %v", err)
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if err := pprof.StartCPUProfile(out); err != nil {
+		return fmt.Errorf("profile: %w", err)
+	}
+	defer pprof.StopCPUProfile()
+	return f()
 }
 
 // runBench runs the named benchmarks, or all, and prints each report when it is
