@@ -87,7 +87,7 @@ func (c *Child[Out]) ID() string { return c.id }
 func (c *Child[Out]) Await() (Out, error) {
 	var out Out
 	var o outcome
-	err := c.run.receive(kindOutcome, c.ref(), outcomeMail(c.name, c.id), 0, func(raw []byte) (err error) {
+	err := c.run.receive(kindOutcome, c.ref(), outcomeMail(c.name, c.id), nil, func(raw []byte) (err error) {
 		o, err = decodeOutcome(raw)
 		return err
 	})

@@ -52,6 +52,18 @@ func Start[In, Out any](ctx context.Context, c *Client, d Definition[In, Out], i
 	return &Handle[Out]{client: c, name: d.name, id: id}, nil
 }
 
+// StartRaw is [Start] for callers that know a flow only by name and version, such as
+// tools: input is JSON as the flow's type has it. Whether it fits is found out by the
+// flow: it fails if not.
+func (c *Client) StartRaw(ctx context.Context, name string, version int, id string, input contract.Raw) error {
+	d := Declare[contract.Raw, contract.Raw](name, version)
+	body, err := inputOf(id, input)
+	if err != nil {
+		return err
+	}
+	return c.start(ctx, d.spec, id, body, "")
+}
+
 // Do starts an instance, or finds the one that was started with the same id and
 // input, and waits for its result. When ctx ends the flow goes on.
 func Do[In, Out any](ctx context.Context, c *Client, d Definition[In, Out], id string, in In) (Out, error) {

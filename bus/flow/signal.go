@@ -26,12 +26,24 @@ func Await[T any](run *Run, signal string, within time.Duration) (T, error) {
 	if within < 0 || within > longestTimer {
 		return out, ErrBadTimer.Sayf("the wait for the signal %s is %v: it must be between nothing and ten years", signal, within)
 	}
-	err := run.receive(kindSignal, signal, signal, within, func(raw []byte) error { return decode(raw, &out) })
+	var until func() time.Time
+	if within > 0 {
+		until = func() time.Time { return time.Now().Add(within) }
+	}
+	err := run.receive(kindSignal, signal, signal, until, func(raw []byte) error { return decode(raw, &out) })
 	return out, err
 }
 
-// receive takes the oldest letter called mail, waiting for it where it has to.
-func (r *Run) receive(k kind, name, mail string, within time.Duration, load func([]byte) error) error {
+// awaitUntil is [Await] with a time instead of a period.
+func awaitUntil[T any](run *Run, signal string, due time.Time) (T, error) {
+	var out T
+	err := run.receive(kindSignal, signal, signal, func() time.Time { return due }, func(raw []byte) error { return decode(raw, &out) })
+	return out, err
+}
+
+// receive takes the oldest letter called mail, waiting for it where it has to; until,
+// if any, names when the wait is over at the latest.
+func (r *Run) receive(k kind, name, mail string, until func() time.Time, load func([]byte) error) error {
 	in := r.inst
 	r.outside(name)
 	if r.cancelled {
@@ -61,8 +73,8 @@ func (r *Run) receive(k kind, name, mail string, within time.Duration, load func
 		}
 		if open == nil {
 			open = &record{Index: r.next, Kind: k, Name: name, At: time.Now().UnixMilli()}
-			if within > 0 {
-				open.Due = ceilMilli(time.Now().Add(within))
+			if until != nil {
+				open.Due = ceilMilli(until())
 			}
 		}
 		if open.Due > 0 && time.Now().UnixMilli() >= open.Due {

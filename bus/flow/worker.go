@@ -21,6 +21,7 @@ const metadataPartitions = "mesh-flow-partitions"
 
 type workerOptions struct {
 	partitions int
+	schedules  []Schedule
 }
 
 // Option changes a worker.
@@ -79,6 +80,9 @@ func NewWorker(conn *bus.Conn, service string, flows []Registered, opts ...Optio
 	}
 	if len(w.flows) == 0 {
 		return nil, errors.New("flow: a worker needs at least one flow")
+	}
+	if err := w.checkSchedules(); err != nil {
+		return nil, err
 	}
 	w.metrics = newMetrics(conn.Telemetry(), service, w.flows)
 	return w, nil
@@ -171,6 +175,9 @@ func (w *Worker) Run(ctx context.Context) error {
 // work is one session.
 func (w *Worker) work(ctx context.Context) error {
 	if err := w.prepare(ctx); err != nil {
+		return err
+	}
+	if err := w.schedule(ctx); err != nil {
 		return err
 	}
 	l, err := openLeases(ctx, w.conn, w.service)
