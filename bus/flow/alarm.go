@@ -15,8 +15,8 @@ import (
 
 // An alarm is a schedule in the stream: at its time the server puts an input on the
 // instance's inbox, whichever worker lives then. It is a hint, may come twice or for a
-// wait that is over, and is up to 280 ms late: it is set early by that much, and the
-// worker that it wakes waits for the rest by its own clock. Each wait has a subject of
+// wait that is over, and is late by up to 280 ms, on a replicated stream 470: it is set
+// early by that much, and the worker that it wakes waits for the rest by its own clock. Each wait has a subject of
 // its own, so that a writer that was fenced cannot replace another one's alarm.
 
 // Headers of schedules. The client library's own option cuts times to whole seconds.
@@ -30,7 +30,7 @@ const (
 )
 
 // alarmLead is how much before the due time an alarm is set.
-const alarmLead = 300 * time.Millisecond
+const alarmLead = 500 * time.Millisecond
 
 // alarmSubject names the alarm of the wait that open stands for.
 func (j *journal) alarmSubject(service string, open *record) string {

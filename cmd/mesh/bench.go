@@ -28,6 +28,7 @@ func benchmarks() []benchmark {
 		{"append", "commands on entities, beside compare-and-append by hand; cold loads", bench.Append},
 		{"consume", "a durable consumer, beside a Consume loop by hand", bench.Consume},
 		{"flow", "flows of three steps, beside as many appends by hand", bench.Flow},
+		{"timers", "how late sleeping flows wake up, and what flows cost that sleep for long", bench.Timers},
 		{"orders", "orders from placed to delivered, beside a chain of as many appends, deliveries and calls", bench.Orders(startInstant)},
 	}
 }
@@ -63,8 +64,8 @@ func benchCommand(c *cli) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.Rounds < 1 || o.Stored < 1 || o.Duration <= 0 || slices.ContainsFunc(o.Concurrency, func(n int) bool { return n < 1 }) {
-				return usagef("--rounds, --duration, --stored and --concurrency must be positive")
+			if o.Rounds < 1 || o.Stored < 1 || o.Sleepers < 1 || o.Duration <= 0 || slices.ContainsFunc(o.Concurrency, func(n int) bool { return n < 1 }) {
+				return usagef("--rounds, --duration, --stored, --sleepers and --concurrency must be positive")
 			}
 			return profiled(profile, func() error { return runBench(cmd.Context(), c, o, args, strict) })
 		},
@@ -75,6 +76,7 @@ func benchCommand(c *cli) *cobra.Command {
 	f.IntSliceVar(&o.Concurrency, "concurrency", []int{1, 16, 128}, "`numbers` of clients")
 	f.StringSliceVar(&o.Transports, "transport", []string{bench.TCP, bench.Pipe}, "tcp (loopback), pipe (in process)")
 	f.IntVar(&o.Stored, "stored", 100_000, "append: entities in the stream that cold loads read from")
+	f.IntVar(&o.Sleepers, "sleepers", 10_000, "timers: flows that sleep for a day")
 	f.StringVar(&o.Dir, "dir", "", "where servers store (default the system's temporary folder)")
 	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile of the whole process to `file`, for go tool pprof")
 	f.BoolVar(&strict, "strict", false, "exit with code 1 when a goal is missed")

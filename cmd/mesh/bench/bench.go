@@ -27,6 +27,7 @@ type Options struct {
 	Transports  []string      // empty is TCP and Pipe
 	Dir         string        // where servers store; "" is the system's temporary folder
 	Stored      int           // messages in the stream from which cold loads are measured; 0 is 100,000
+	Sleepers    int           // flows that sleep for a day; 0 is 10,000
 	Progress    io.Writer     // one line per row as it is ready; nil prints nothing
 }
 
@@ -45,6 +46,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Stored == 0 {
 		o.Stored = defaultStored
+	}
+	if o.Sleepers == 0 {
+		o.Sleepers = 10_000
 	}
 	if o.Dir == "" {
 		o.Dir = os.TempDir()
@@ -70,6 +74,7 @@ type Goal struct {
 	P50Ratio float64       `json:"p50_ratio,omitzero"` // at most
 	Ops      float64       `json:"ops_per_second,omitzero"`
 	P50      time.Duration `json:"p50_ns,omitzero"` // at most
+	P99      time.Duration `json:"p99_ns,omitzero"` // at most
 }
 
 // Row is one line of a report: the library, the raw baseline if there is one, and
@@ -90,7 +95,7 @@ type Row struct {
 func (r Row) Met() bool {
 	g := r.Goal
 	return r.OpsRatio >= g.OpsRatio && (g.P50Ratio == 0 || r.P50Ratio <= g.P50Ratio) &&
-		r.Ours.Ops >= g.Ops && (g.P50 == 0 || r.Ours.P50 <= g.P50)
+		r.Ours.Ops >= g.Ops && (g.P50 == 0 || r.Ours.P50 <= g.P50) && (g.P99 == 0 || r.Ours.P99 <= g.P99)
 }
 
 // Report is everything one benchmark found.
