@@ -12,12 +12,23 @@ var (
 	ErrCustomer   = contract.NewError(contract.Forbidden, "other_customer", "orders can be placed for oneself only")
 	ErrCancelled  = contract.NewError(contract.FailedPrecondition, "order_cancelled", "the order is cancelled")
 	ErrDispatched = contract.NewError(contract.FailedPrecondition, "order_dispatched", "the order is dispatched and can no longer be cancelled")
+	ErrNotOnHold  = contract.NewError(contract.FailedPrecondition, "order_not_on_hold", "the order is not on hold")
 	ErrOutOfTurn  = contract.NewError(contract.FailedPrecondition, "order_out_of_turn", "the order is not in a state that allows this")
 	ErrNotReached = contract.NewError(contract.Deadline, "version_not_reached", "the order did not reach the version in time")
+	ErrStaff      = contract.NewError(contract.Forbidden, "staff_only", "this is not for customers")
 	ErrPayments   = contract.NewError(contract.Unavailable, "payments_unavailable", "payments cannot be taken now; try again")
 
-	// ErrOutOfStock and ErrDeclined are how a checkout ends that cannot go on; their
-	// reasons are also the order's.
-	ErrOutOfStock = contract.NewError(contract.FailedPrecondition, ReasonOutOfStock, "a product is out of stock")
-	ErrDeclined   = contract.NewError(contract.FailedPrecondition, ReasonPaymentDeclined, "the payment was declined")
+	// ErrUndelivered and those after it are the refusals of refunds.
+	ErrUndelivered    = contract.NewError(contract.FailedPrecondition, "order_not_delivered", "only a delivered order is refunded; one that is not dispatched can be cancelled")
+	ErrRefunded       = contract.NewError(contract.FailedPrecondition, "order_refunded", "everything that was paid is refunded or being refunded")
+	ErrTooMuch        = contract.NewError(contract.Unprocessable, "refund_too_large", "the amount is more than what is left")
+	ErrOtherCurrency  = contract.NewError(contract.Unprocessable, "other_currency", "the order was paid in another currency")
+	ErrNoAmount       = contract.NewError(contract.Unprocessable, "amount_not_positive", "the amount must be more than 0")
+	ErrTooManyRefunds = contract.NewError(contract.FailedPrecondition, "too_many_refunds", "the order has as many refunds as an order can have")
+
+	// ErrOutOfStock, ErrDeclined and ErrPaymentTimeout are how a checkout ends that
+	// cannot go on; their reasons are also the order's.
+	ErrOutOfStock     = contract.NewError(contract.FailedPrecondition, ReasonOutOfStock, "a product is out of stock")
+	ErrDeclined       = contract.NewError(contract.FailedPrecondition, ReasonPaymentDeclined, "the payment was declined")
+	ErrPaymentTimeout = contract.NewError(contract.FailedPrecondition, ReasonPaymentTimeout, "the payment could not be made in time")
 )

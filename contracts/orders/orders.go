@@ -121,18 +121,21 @@ func (r CancelOrder) Validate() error {
 
 // Order is an order as it is now, or as it was after the command that answers it.
 type Order struct {
-	OrderID    string       `json:"order_id"`
-	CustomerID string       `json:"customer_id"`
-	Status     Status       `json:"status"`
-	Lines      []Line       `json:"lines"`
-	Charges    []Charge     `json:"charges"`
-	Total      money.Amount `json:"total"`
-	PaymentID  string       `json:"payment_id,omitzero"`
-	ShipmentID string       `json:"shipment_id,omitzero"`
-	Reason     string       `json:"reason,omitzero"` // why it was cancelled
-	PlacedAt   time.Time    `json:"placed_at"`
-	Version    uint64       `json:"version"`
-	History    []Change     `json:"history"`
+	OrderID    string        `json:"order_id"`
+	CustomerID string        `json:"customer_id"`
+	Status     Status        `json:"status"`
+	Lines      []Line        `json:"lines"`
+	Charges    []Charge      `json:"charges"`
+	Total      money.Amount  `json:"total"`
+	PaymentID  string        `json:"payment_id,omitzero"`
+	ShipmentID string        `json:"shipment_id,omitzero"`
+	Reason     string        `json:"reason,omitzero"` // why it was cancelled
+	Hold       *Hold         `json:"hold,omitzero"`
+	Refunded   money.Amount  `json:"refunded,omitzero"` // what was given back of the total
+	Refunds    []OrderRefund `json:"refunds,omitzero"`
+	PlacedAt   time.Time     `json:"placed_at"`
+	Version    uint64        `json:"version"`
+	History    []Change      `json:"history"`
 }
 
 // Line is one line of an order with the catalog's name and price at that time.

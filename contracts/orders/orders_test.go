@@ -42,6 +42,11 @@ func TestContract(t *testing.T) {
 		OrderID: order, CustomerID: "c1", Status: orders.Cancelled, Lines: lines,
 		Charges: []orders.Charge{{Name: "delivery", Amount: money.New(490, "EUR")}}, Total: money.New(3088, "EUR"),
 		PaymentID: "ch_7", ShipmentID: "tr_7", Reason: "changed my mind", PlacedAt: at, Version: 1,
+		Hold:     &orders.Hold{Reason: orders.HoldOverLimit, Until: at, Decision: orders.Approved, Note: "a good customer"},
+		Refunded: money.New(490, "EUR"),
+		Refunds: []orders.OrderRefund{{
+			RefundID: "rf_7", Amount: money.New(490, "EUR"), Reason: "late", Status: orders.RefundFailed, Failure: "not captured",
+		}},
 		History: []orders.Change{{Type: "order.placed.v1", At: at, Version: 1}},
 	}
 	summary := orders.Summary{OrderID: order, CustomerID: "c1", Status: orders.Delivered, Total: money.New(2598, "EUR"), PlacedAt: at, Version: 5}
@@ -51,6 +56,11 @@ func TestContract(t *testing.T) {
 	golden.Method(s, orders.List, orders.ListOrders{CustomerID: "c1", Status: orders.OnHold, Limit: 20, Cursor: "MTIz"},
 		orders.Orders{Orders: []orders.Summary{summary}, NextCursor: "MTIz", Behind: 2})
 	golden.Method(s, orders.Cancel, orders.CancelOrder{OrderID: order, Reason: "changed my mind"}, view)
+	decide := orders.DecideOrder{OrderID: order, Reason: "a good customer"}
+	golden.Method(s, orders.Approve, decide, view)
+	golden.Method(s, orders.Reject, decide, view)
+	part := money.In(money.New(490, "EUR"))
+	golden.Method(s, orders.Refund, orders.RefundOrder{OrderID: order, Amount: &part, Reason: "late"}, view)
 	for _, e := range []orders.Event{
 		placed(),
 		orders.OrderConfirmed{PaymentID: "ch_7"},
@@ -58,6 +68,12 @@ func TestContract(t *testing.T) {
 		orders.OrderShipped{ShipmentID: "tr_7"},
 		orders.OrderDelivered{},
 		orders.OrderCancelled{Reason: orders.ReasonOutOfStock},
+		orders.OrderHeld{Reason: orders.HoldOverLimit, Until: at},
+		orders.OrderApproved{Reason: "a good customer"},
+		orders.OrderRejected{Reason: "a bad address"},
+		orders.OrderRefundRequested{RefundID: "rf_7", Amount: money.New(490, "EUR"), Reason: "late"},
+		orders.OrderRefunded{RefundID: "rf_7", Amount: money.New(490, "EUR"), Refunded: money.New(980, "EUR")},
+		orders.OrderRefundFailed{RefundID: "rf_7", Reason: "not captured"},
 	} {
 		golden.Event(s, orders.Events, e)
 	}
@@ -96,7 +112,31 @@ func TestValidate(t *testing.T) {
 	refused(t, "list odd status", orders.ListOrders{Status: "odd"}, contract.Invalid, "/status")
 	refused(t, "list customer *", orders.ListOrders{CustomerID: "*"}, contract.Invalid, "/customer_id")
 	refused(t, "cancel without reason", orders.CancelOrder{OrderID: order}, contract.Invalid, "/reason")
+	refused(t, "approve *", orders.DecideOrder{OrderID: "*"}, contract.Invalid, "/order_id")
+	refused(t, "reject with escape", orders.DecideOrder{OrderID: order, Reason: "\x1b[2J"}, contract.Invalid, "/reason")
 	refused(t, "cancel with escape", orders.CancelOrder{OrderID: order, Reason: "\x1b[2J"}, contract.Invalid, "/reason")
+}
+
+func TestValidateRefund(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		amount money.Input
+		code   contract.Code
+		field  string
+	}{
+		"nothing":          {money.In(money.New(0, "EUR")), contract.Unprocessable, "/amount/amount"},
+		"less":             {money.In(money.New(-1, "EUR")), contract.Unprocessable, "/amount/amount"},
+		"no number":        {money.Input{Currency: "EUR"}, contract.Invalid, "/amount/amount"},
+		"unknown currency": {money.In(money.New(1, "ZZZ")), contract.Unprocessable, "/amount/currency"},
+		"no currency":      {money.In(money.New(1, "")), contract.Invalid, "/amount/currency"},
+	} {
+		refused(t, name, orders.RefundOrder{OrderID: order, Amount: &c.amount, Reason: "late"}, c.code, c.field)
+	}
+	refused(t, "refund >", orders.RefundOrder{OrderID: ">", Reason: "late"}, contract.Invalid, "/order_id")
+	refused(t, "refund without reason", orders.RefundOrder{OrderID: order}, contract.Invalid, "/reason")
+	if err := (orders.RefundOrder{OrderID: order, Reason: "late"}).Validate(); err != nil {
+		t.Errorf("a refund of all that is left: %v", err)
+	}
 }
 
 func refused(t *testing.T, name string, r contract.Validator, code contract.Code, field string) {

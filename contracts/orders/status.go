@@ -24,8 +24,11 @@ func (s Status) Known() bool {
 	return false
 }
 
-// Reasons for which the checkout cancels an order. A person may give any other.
+// Reasons for which an order is cancelled by the mesh. A person may give any other.
 const (
 	ReasonOutOfStock      = "out_of_stock"
 	ReasonPaymentDeclined = "payment_declined"
+	ReasonPaymentTimeout  = "payment_timeout" // the provider did not answer in time
+	ReasonRejected        = "rejected"        // a person did not let the held order go on
+	ReasonHoldExpired     = "hold_expired"    // nobody decided about the held order in time
 )

@@ -11,5 +11,6 @@ var (
 	ErrVoided      = contract.NewError(contract.FailedPrecondition, "payment_voided", "the payment is void")
 	ErrCaptured    = contract.NewError(contract.FailedPrecondition, "payment_captured", "the money was taken already: refund it")
 	ErrNotCaptured = contract.NewError(contract.FailedPrecondition, "payment_not_captured", "no money was taken")
+	ErrRefund      = contract.NewError(contract.Conflict, "refund_differs", "the refund id was used for another amount")
 	ErrTooMuch     = contract.NewError(contract.Unprocessable, "amount_too_large", "the amount is not positive or larger than what is left")
 )

@@ -33,7 +33,8 @@ type PaymentVoided struct{}
 
 // PaymentRefunded says that captured money was given back.
 type PaymentRefunded struct {
-	Amount money.Amount `json:"amount"`
+	RefundID string       `json:"refund_id,omitzero"`
+	Amount   money.Amount `json:"amount"`
 }
 
 func (PaymentAuthorized) paymentEvent() {}

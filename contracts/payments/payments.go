@@ -2,7 +2,7 @@
 // authorized, then captured or voided, then perhaps refunded.
 //
 // It promises that an order is charged at most once, whatever is repeated: each
-// method is idempotent per order. Tokens never appear in events; see
+// method is idempotent per order, refunds per refund id. Tokens never appear in events; see
 // [AuthorizePayment].
 package payments
 
@@ -21,8 +21,8 @@ var (
 		contract.Doc("takes the money that is reserved for the order"))
 	Void = contract.NewMethod[PaymentRef, Payment]("payments", "void", contract.Idempotent(),
 		contract.Doc("gives reserved money back and refuses a later authorization, also if there is none yet"))
-	Refund = contract.NewMethod[PaymentRef, Payment]("payments", "refund", contract.Idempotent(),
-		contract.Doc("gives captured money back"))
+	Refund = contract.NewMethod[RefundPayment, Payment]("payments", "refund", contract.Idempotent(),
+		contract.Doc("gives captured money back, once per refund id and never more than was captured"))
 	Get = contract.NewMethod[PaymentRef, Payment]("payments", "get", contract.Idempotent(),
 		contract.Doc("answers the payment of an order as it is now; not to who acts for a customer"))
 	Key = contract.NewMethod[GetKey, PublicKey]("payments", "key", contract.Idempotent(),
@@ -64,6 +64,40 @@ type PaymentRef struct {
 
 // Validate refuses a malformed id.
 func (r PaymentRef) Validate() error { return contract.CheckID("/order_id", r.OrderID) }
+
+// RefundPayment asks to give captured money back. The same refund id is the same refund
+// of the order's payment; without an id all that is left is given back. Without an
+// amount it is all that is left, too.
+type RefundPayment struct {
+	OrderID  string       `json:"order_id"`
+	RefundID string       `json:"refund_id,omitzero"`
+	Amount   *money.Input `json:"amount,omitzero"`
+}
+
+// Validate refuses malformed ids and amounts, and an amount without a refund id.
+func (r RefundPayment) Validate() error {
+	if err := contract.CheckID("/order_id", r.OrderID); err != nil {
+		return err
+	}
+	if r.RefundID != "" {
+		if err := contract.CheckID("/refund_id", r.RefundID); err != nil {
+			return err
+		}
+	}
+	switch {
+	case r.Amount == nil:
+		return nil
+	case r.RefundID == "":
+		return contract.ErrInvalid.At("/refund_id").Sayf("refund_id is missing: an amount needs one")
+	}
+	if err := r.Amount.Check("/amount"); err != nil {
+		return err
+	}
+	if r.Amount.Amount().Minor == 0 {
+		return ErrTooMuch.At("/amount/amount")
+	}
+	return nil
+}
 
 // Status is where a payment stands.
 type Status string

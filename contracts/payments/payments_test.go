@@ -29,7 +29,8 @@ func TestContract(t *testing.T) {
 	golden.Method(s, payments.Authorize, authorize(), payment)
 	golden.Method(s, payments.Capture, ref, payment)
 	golden.Method(s, payments.Void, ref, payment)
-	golden.Method(s, payments.Refund, ref, payment)
+	part := money.In(money.New(1299, "EUR"))
+	golden.Method(s, payments.Refund, payments.RefundPayment{OrderID: order, RefundID: "rf_7", Amount: &part}, payment)
 	golden.Method(s, payments.Get, ref, payment)
 	golden.Method(s, payments.Key, payments.GetKey{}, payments.PublicKey{KeyID: "abcd1234", Key: "AAECAwQFBgc"})
 	for _, e := range []payments.Event{
@@ -37,7 +38,7 @@ func TestContract(t *testing.T) {
 		payments.PaymentDeclined{PaymentID: "ch_7", Reason: "card_declined"},
 		payments.PaymentCaptured{Amount: amount},
 		payments.PaymentVoided{},
-		payments.PaymentRefunded{Amount: amount},
+		payments.PaymentRefunded{RefundID: "rf_7", Amount: amount},
 	} {
 		golden.Event(s, payments.Events, e)
 	}
@@ -63,5 +64,34 @@ func TestValidate(t *testing.T) {
 		if err := r.Validate(); !errors.As(err, &e) || e.Code != c.code || e.Field != c.field {
 			t.Errorf("%s: %v, want %v at %s", name, err, c.code, c.field)
 		}
+	}
+}
+
+func TestValidateRefund(t *testing.T) {
+	t.Parallel()
+	amount := func(minor int64, currency string) *money.Input {
+		in := money.In(money.New(minor, currency))
+		return &in
+	}
+	for name, c := range map[string]struct {
+		request payments.RefundPayment
+		code    contract.Code
+		field   string
+	}{
+		"no order":             {payments.RefundPayment{RefundID: "r"}, contract.Invalid, "/order_id"},
+		"refund *":             {payments.RefundPayment{OrderID: order, RefundID: "*"}, contract.Invalid, "/refund_id"},
+		"amount without an id": {payments.RefundPayment{OrderID: order, Amount: amount(1, "EUR")}, contract.Invalid, "/refund_id"},
+		"no number":            {payments.RefundPayment{OrderID: order, RefundID: "r", Amount: &money.Input{Currency: "EUR"}}, contract.Invalid, "/amount/amount"},
+		"nothing":              {payments.RefundPayment{OrderID: order, RefundID: "r", Amount: amount(0, "EUR")}, contract.Unprocessable, "/amount/amount"},
+		"less than nothing":    {payments.RefundPayment{OrderID: order, RefundID: "r", Amount: amount(-1, "EUR")}, contract.Unprocessable, "/amount/amount"},
+		"unknown currency":     {payments.RefundPayment{OrderID: order, RefundID: "r", Amount: amount(1, "ZZZ")}, contract.Unprocessable, "/amount/currency"},
+	} {
+		var e *contract.Error
+		if err := c.request.Validate(); !errors.As(err, &e) || e.Code != c.code || e.Field != c.field {
+			t.Errorf("%s: %v, want %v at %s", name, err, c.code, c.field)
+		}
+	}
+	if err := (payments.RefundPayment{OrderID: order}).Validate(); err != nil {
+		t.Errorf("a refund of everything: %v", err)
 	}
 }

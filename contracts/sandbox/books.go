@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/ordermesh/ordermesh/contracts/line"
@@ -12,10 +13,12 @@ import (
 //
 //	charge.<merchant's key>   ChargeRecord  authorized or declined
 //	settle.<charge id>        SettleRecord  captured or voided, whichever came first
-//	refund.<charge id>        RefundRecord
+//	refund.<charge id>        RefundRecord  the first refund
+//	refund.<charge id>.<n>    RefundRecord  the n-th one, from 2 on
 //
 // A settle record without a charge record is a void that came before its charge.
-// A charge is open while it is authorized and has no settle record.
+// A charge is open while it is authorized and has no settle record. The refunds of a
+// charge are numbered without a gap: who writes the next one has seen all before it.
 const ProviderBook = "provider_book"
 
 // CarrierBook is the bucket of the carrier. Its keys, each created once and never
@@ -35,8 +38,14 @@ func ChargeKeyIn(key string) string { return "charge." + key }
 // SettleKeyIn is the key of a settlement in the provider's book.
 func SettleKeyIn(chargeID string) string { return "settle." + chargeID }
 
-// RefundKeyIn is the key of a refund in the provider's book.
-func RefundKeyIn(chargeID string) string { return "refund." + chargeID }
+// RefundKeyIn is the key of the n-th refund of a charge in the provider's book, counted
+// from 1.
+func RefundKeyIn(chargeID string, n int) string {
+	if n == 1 {
+		return "refund." + chargeID
+	}
+	return "refund." + chargeID + "." + strconv.Itoa(n)
+}
 
 // ParcelKeyIn is the key of a parcel in the carrier's book.
 func ParcelKeyIn(orderID string) string { return "parcel." + orderID }
@@ -62,10 +71,21 @@ type SettleRecord struct {
 	At       time.Time    `json:"at"`
 }
 
-// RefundRecord says that a captured charge was given back as a whole.
+// RefundRecord says that captured money was given back. A record without an amount, as
+// older books have it, is of the whole charge.
 type RefundRecord struct {
-	ChargeID string    `json:"charge_id"`
-	At       time.Time `json:"at"`
+	ChargeID string       `json:"charge_id"`
+	Key      string       `json:"key,omitzero"` // the merchant's
+	Amount   money.Amount `json:"amount,omitzero"`
+	At       time.Time    `json:"at"`
+}
+
+// Of is what was given back of a charge of the given amount.
+func (r RefundRecord) Of(charged money.Amount) money.Amount {
+	if r.Amount.IsZero() {
+		return charged
+	}
+	return r.Amount
 }
 
 // ParcelRecord is one parcel in the carrier's book.

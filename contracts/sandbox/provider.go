@@ -23,8 +23,8 @@ var (
 		contract.Doc("takes the reserved money"))
 	Void = contract.NewMethod[ChargeKey, Charge]("provider", "void", contract.Idempotent(),
 		contract.Doc("gives the reserved money back; makes a later charge under the key impossible, also if there is none yet"))
-	Refund = contract.NewMethod[ChargeRef, Charge]("provider", "refund", contract.Idempotent(),
-		contract.Doc("gives the captured money back"))
+	Refund = contract.NewMethod[RefundCharge, Charge]("provider", "refund", contract.Idempotent(),
+		contract.Doc("gives captured money back, once per key and never more than was captured"))
 	QueryCharge = contract.NewMethod[ChargeKey, Charge]("provider", "query", contract.Idempotent(),
 		contract.Doc("answers what was made of a key; not_found if nothing was"))
 )
@@ -75,6 +75,31 @@ type ChargeKey struct {
 // Validate refuses a malformed key.
 func (r ChargeKey) Validate() error { return contract.CheckID("/key", r.Key) }
 
+// RefundCharge gives captured money back under the merchant's key: the same key is the
+// same refund of the charge. Without an amount it is all that is left; without a key it
+// is the one refund that has none.
+type RefundCharge struct {
+	ChargeID string       `json:"charge_id"`
+	Key      string       `json:"key,omitzero"`
+	Amount   money.Amount `json:"amount,omitzero"`
+}
+
+// Validate refuses malformed ids and amounts.
+func (r RefundCharge) Validate() error {
+	if err := contract.CheckID("/charge_id", r.ChargeID); err != nil {
+		return err
+	}
+	if r.Key != "" {
+		if err := contract.CheckID("/key", r.Key); err != nil {
+			return err
+		}
+	}
+	if r.Amount.IsZero() {
+		return nil
+	}
+	return r.Amount.Check("/amount")
+}
+
 // ChargeStatus is where a charge stands.
 type ChargeStatus string
 
@@ -84,15 +109,32 @@ const (
 	ChargeDeclined   ChargeStatus = "declined"
 	ChargeCaptured   ChargeStatus = "captured"
 	ChargeVoided     ChargeStatus = "voided"
-	ChargeRefunded   ChargeStatus = "refunded"
+	ChargeRefunded   ChargeStatus = "refunded" // all of it; while a part is left it is captured
 )
 
 // Charge is a charge as it is now.
 type Charge struct {
-	ChargeID string       `json:"charge_id"`
-	Status   ChargeStatus `json:"status"`
-	Amount   money.Amount `json:"amount"`
-	Reason   string       `json:"reason,omitzero"` // why it was declined
+	ChargeID string         `json:"charge_id"`
+	Status   ChargeStatus   `json:"status"`
+	Amount   money.Amount   `json:"amount"`
+	Reason   string         `json:"reason,omitzero"`  // why it was declined
+	Refunds  []ChargeRefund `json:"refunds,omitzero"` // in their order
+}
+
+// ChargeRefund is one refund of a charge.
+type ChargeRefund struct {
+	Key    string       `json:"key,omitzero"`
+	Amount money.Amount `json:"amount"`
+}
+
+// Refund finds the refund that was made under a key.
+func (c Charge) Refund(key string) (refund ChargeRefund, made bool) {
+	for _, r := range c.Refunds {
+		if r.Key == key {
+			return r, true
+		}
+	}
+	return ChargeRefund{}, false
 }
 
 // Refusals of the provider.
@@ -102,6 +144,8 @@ var (
 	ErrNotCapture = contract.NewError(contract.FailedPrecondition, "charge_not_capturable", "the charge is declined or void")
 	ErrNotVoid    = contract.NewError(contract.FailedPrecondition, "charge_not_voidable", "the charge is captured: refund it")
 	ErrNotRefund  = contract.NewError(contract.FailedPrecondition, "charge_not_refundable", "the charge is not captured")
+	ErrRefundKey  = contract.NewError(contract.Conflict, "refund_key_reused", "the key was used for another refund")
+	ErrRefundMuch = contract.NewError(contract.Unprocessable, "refund_too_large", "the amount is more than what is left of the charge")
 )
 
 // Provider is what the payment provider says about itself.

@@ -27,12 +27,13 @@ func parcel() sandbox.ShipParcel {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	amount := money.New(2598, "EUR")
-	charge := sandbox.Charge{ChargeID: "ch_7", Status: sandbox.ChargeDeclined, Amount: amount, Reason: "card_declined"}
+	charge := sandbox.Charge{ChargeID: "ch_7", Status: sandbox.ChargeDeclined, Amount: amount, Reason: "card_declined",
+		Refunds: []sandbox.ChargeRefund{{Key: "refund-1", Amount: amount}}}
 	s := golden.New(t)
 	golden.Method(s, sandbox.Authorize, sandbox.AuthorizeCharge{Key: "authorize-1", OrderID: order, Amount: amount, Token: sandbox.TokenOK}, charge)
 	golden.Method(s, sandbox.Capture, sandbox.ChargeRef{ChargeID: "ch_7"}, charge)
 	golden.Method(s, sandbox.Void, sandbox.ChargeKey{Key: "authorize-1"}, charge)
-	golden.Method(s, sandbox.Refund, sandbox.ChargeRef{ChargeID: "ch_7"}, charge)
+	golden.Method(s, sandbox.Refund, sandbox.RefundCharge{ChargeID: "ch_7", Key: "refund-1", Amount: amount}, charge)
 	golden.Method(s, sandbox.QueryCharge, sandbox.ChargeKey{Key: "authorize-1"}, charge)
 	taken := sandbox.Parcel{TrackingID: "tr_7", Status: sandbox.ParcelInTransit, Due: at}
 	golden.Method(s, sandbox.Ship, parcel(), taken)
@@ -44,7 +45,7 @@ func TestContract(t *testing.T) {
 		Status: sandbox.ChargeDeclined, Reason: "card_declined", At: at,
 	})
 	golden.Value(s, "book.settle", sandbox.SettleRecord{ChargeID: "ch_7", Status: sandbox.ChargeCaptured, At: at})
-	golden.Value(s, "book.refund", sandbox.RefundRecord{ChargeID: "ch_7", At: at})
+	golden.Value(s, "book.refund", sandbox.RefundRecord{ChargeID: "ch_7", Key: "refund-1", Amount: amount, At: at})
 	golden.Value(s, "book.parcel", sandbox.ParcelRecord{TrackingID: "tr_7", OrderID: order, Lines: parcel().Lines, Due: at, At: at})
 	golden.Value(s, "book.end", sandbox.EndRecord{TrackingID: "tr_7", Status: sandbox.ParcelDone, At: at})
 	s.Complete(sandbox.Provider)
@@ -54,7 +55,7 @@ func TestContract(t *testing.T) {
 func TestBookKeys(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[string]string{
-		sandbox.ChargeKeyIn("k"): "charge.k", sandbox.SettleKeyIn("c"): "settle.c", sandbox.RefundKeyIn("c"): "refund.c",
+		sandbox.ChargeKeyIn("k"): "charge.k", sandbox.SettleKeyIn("c"): "settle.c", sandbox.RefundKeyIn("c", 1): "refund.c", sandbox.RefundKeyIn("c", 2): "refund.c.2",
 		sandbox.ParcelKeyIn("o"): "parcel.o", sandbox.EndKeyIn("o"): "end.o",
 	} {
 		if got != want {

@@ -3,9 +3,7 @@ package orders
 import (
 	"context"
 	"errors"
-	"fmt"
 
-	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/failpoint"
 	"github.com/ordermesh/ordermesh/bus/flow"
 	"github.com/ordermesh/ordermesh/contracts/inventory"
@@ -73,7 +71,7 @@ func (c *checkout) sell(run *flow.Run, in checkoutInput) error {
 	if err != nil {
 		return err
 	}
-	if err := c.note(run, "confirm", in.OrderID, domain.Confirm{PaymentID: paymentID}); err != nil {
+	if err := note(run, c.orders, "confirm", in.OrderID, domain.Confirm{PaymentID: paymentID}); err != nil {
 		return err
 	}
 	if err := effect(run, "capture", in.OrderID, c.bank.capture); err != nil {
@@ -83,7 +81,7 @@ func (c *checkout) sell(run *flow.Run, in checkoutInput) error {
 		return err
 	}
 	c.goOn(run, in)
-	return c.note(run, "dispatch", in.OrderID, domain.Dispatch{})
+	return note(run, c.orders, "dispatch", in.OrderID, domain.Dispatch{})
 }
 
 func (c *checkout) reserve(run *flow.Run, in checkoutInput) error {
@@ -129,7 +127,7 @@ func (c *checkout) authorize(run *flow.Run, in checkoutInput) (paymentID string,
 func (c *checkout) payBack(ctx context.Context, key, orderID string) error {
 	err := c.bank.void(ctx, key, orderID)
 	if errors.Is(err, payments.ErrCaptured) {
-		err = c.bank.refund(ctx, key, orderID)
+		err = c.bank.refund(ctx, key, payments.RefundPayment{OrderID: orderID})
 	}
 	return err
 }
@@ -150,85 +148,4 @@ func (c *checkout) handOver(ctx context.Context, key string, in checkoutInput) e
 	failpoint.Hit("orders.shipment_created")
 	_, _, err = c.orders.Do(ctx, in.OrderID, key, domain.Ship{ShipmentID: shipment.ShipmentID})
 	return insist(err)
-}
-
-// insist makes a refusal an error that is tried again.
-func insist(err error) error {
-	if contract.IsRefusal(err) {
-		return fmt.Errorf("after the point of no return: %s", err.Error())
-	}
-	return err
-}
-
-// none is the result of a step that only has an effect.
-type none struct{}
-
-// effect runs a step that only has an effect, under the step's own key.
-func effect(run *flow.Run, step, orderID string, do func(ctx context.Context, key, orderID string) error) error {
-	key := run.Key(step)
-	_, err := flow.Step(run, step, func(ctx context.Context) (none, error) {
-		err := do(ctx, key, orderID)
-		failpoint.Hit("orders." + step + "_done")
-		return none{}, err
-	})
-	return err
-}
-
-// note runs one of the order's own commands as a step.
-func (c *checkout) note(run *flow.Run, step, orderID string, command domain.Command) error {
-	return effect(run, step, orderID, func(ctx context.Context, key, orderID string) error {
-		_, _, err := c.orders.Do(ctx, orderID, key, command)
-		return err
-	})
-}
-
-// giveUp cancels the order for the reason that the checkout cannot go on, unless it
-// is cancelled already. The error makes the flow give everything back.
-func (c *checkout) giveUp(run *flow.Run, orderID string, cause error) error {
-	if errors.Is(cause, orders.ErrCancelled) || errors.Is(cause, flow.ErrCancelled) {
-		return cause
-	}
-	if err := c.note(run, "cancel", orderID, domain.Cancel{Reason: contract.AsError(cause).Reason}); err != nil {
-		return err
-	}
-	return cause
-}
-
-// reasonStopped is why an order is cancelled whose checkout a person has stopped.
-const reasonStopped = "checkout_stopped"
-
-// undo registers a compensation that never takes from an order that goes on: it first
-// cancels the order, if it is not cancelled, and if that is refused because the order
-// is dispatched, there is nothing to undo.
-func (c *checkout) undo(run *flow.Run, name, orderID string, do func(ctx context.Context, key, orderID string) error) {
-	key := run.Key(name)
-	flow.Compensate(run, name, func(ctx context.Context) error {
-		if dispatched, err := c.stopped(ctx, key, orderID); dispatched || err != nil {
-			return err
-		}
-		err := do(ctx, key, orderID)
-		failpoint.Hit("orders." + name + "_done")
-		return err
-	})
-}
-
-// goOn registers what becomes of a checkout that is stopped when the order may be
-// dispatched: an order that was paid is shipped, whoever stops its checkout.
-func (c *checkout) goOn(run *flow.Run, in checkoutInput) {
-	key, shipKey := run.Key("go_on"), run.Key(stepShip)
-	flow.Compensate(run, "go_on", func(ctx context.Context) error {
-		if dispatched, err := c.stopped(ctx, key, in.OrderID); !dispatched || err != nil {
-			return err
-		}
-		return c.handOver(ctx, shipKey, in)
-	})
-}
-
-// stopped cancels an order whose checkout has ended early, unless it is dispatched.
-func (c *checkout) stopped(ctx context.Context, key, orderID string) (dispatched bool, err error) {
-	_, _, err = c.orders.Do(ctx, orderID, key, domain.Cancel{Reason: reasonStopped})
-	if errors.Is(err, orders.ErrDispatched) {
-		return true, nil
-	}
-	return false, err
 }

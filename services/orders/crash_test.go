@@ -109,8 +109,8 @@ func (l *ledger) void(ctx context.Context, _, _ string) error {
 	return l.did(ctx, "void", "")
 }
 
-func (l *ledger) refund(ctx context.Context, _, _ string) error {
-	return l.did(ctx, "refund", "refunded")
+func (l *ledger) refund(ctx context.Context, _ string, r payments.RefundPayment) error {
+	return l.did(ctx, "refund", "refunded"+r.RefundID)
 }
 
 func (l *ledger) create(ctx context.Context, _ string, _ shipping.CreateShipment) (shipping.Shipment, error) {
@@ -180,6 +180,40 @@ func TestACheckoutEndsTheSameWhereverItCrashes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestARefundEndsTheSameWhereverItCrashes: the money is given back once and noted once.
+func TestARefundEndsTheSameWhereverItCrashes(t *testing.T) {
+	t.Parallel()
+	var l *ledger
+	euros := money.New(1000, "EUR")
+	define := func() flow.Definition[refundInput, refundResult] {
+		l = newLedger(false, false, "")
+		l.place(t)
+		for _, c := range []domain.Command{
+			domain.Confirm{}, domain.Dispatch{}, domain.Deliver{}, domain.Refund{ID: "r1", Amount: euros, Reason: "late"},
+		} {
+			if _, _, err := l.orders.Do(t.Context(), "test", "", c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return (&refund{orders: l.orders, bank: l}).definition()
+	}
+	in := refundInput{OrderID: "test", RefundID: "r1", Amount: euros}
+	flowtest.CrashEverywhere(t, define, in, func(t *testing.T, _ flowtest.Outcome[refundResult]) {
+		t.Helper()
+		history, err := l.orders.History(t.Context(), "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := viewOf("test", history)
+		if diff := cmp.Diff([]string{"refundedr1"}, l.effects); diff != "" {
+			t.Errorf("effects: %s", diff)
+		}
+		if o.Refunded != euros || len(o.Refunds) != 1 || o.Refunds[0].Status != orders.RefundDone || o.Version != 7 {
+			t.Errorf("version %d, refunds %+v", o.Version, o.Refunds)
+		}
+	})
 }
 
 func (l *ledger) place(t *testing.T) {

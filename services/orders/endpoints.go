@@ -4,11 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
-	"github.com/ordermesh/ordermesh/contracts/idem"
 	"github.com/ordermesh/ordermesh/contracts/orders"
-	"github.com/ordermesh/ordermesh/services/orders/domain"
 )
 
 // get answers an order with its history.
@@ -87,31 +84,4 @@ func (s *Service) look(ctx context.Context, id string, version uint64, enough <-
 			return ctx.Err()
 		}
 	}
-}
-
-// cancel cancels an order for the customer, or for whoever may act for everybody.
-func (s *Service) cancel(ctx context.Context, req orders.CancelOrder) (orders.Order, error) {
-	if telemetry.ActorFrom(ctx).For != "" {
-		o, version, err := s.orders.Get(ctx, req.OrderID)
-		if err != nil {
-			return orders.Order{}, err
-		}
-		if version == 0 || foreign(ctx, o.CustomerID) {
-			return orders.Order{}, orders.ErrUnknown
-		}
-	}
-	if _, _, err := s.orders.Do(ctx, req.OrderID, commandID(ctx, orders.Cancel.Info()), domain.Cancel{Reason: req.Reason}); err != nil {
-		return orders.Order{}, err
-	}
-	return s.view(ctx, req.OrderID)
-}
-
-// commandID names a command after the caller's key; without a key it has a name of
-// its own.
-func commandID(ctx context.Context, method contract.MethodInfo) string {
-	key := telemetry.CommandFrom(ctx)
-	if key == "" {
-		return idem.Fresh()
-	}
-	return idem.ID(telemetry.ActorFrom(ctx), method, key)
 }

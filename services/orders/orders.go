@@ -43,6 +43,7 @@ type Service struct {
 	listed   *listing
 	flows    *flow.Client
 	checkout flow.Definition[checkoutInput, checkoutResult]
+	refunds  flow.Definition[refundInput, refundResult]
 	runners  []bus.Runner
 	waits    []<-chan struct{}
 	ready    chan struct{}
@@ -65,7 +66,8 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	}
 	outside := partners{client}
 	s.checkout = (&checkout{orders: s.orders, shelf: outside, bank: outside, post: outside}).definition()
-	for _, add := range []func(*bus.Conn) error{s.addListing, s.addServer, s.addWorker, s.addCheckoutStarter, s.addDeliveries} {
+	s.refunds = (&refund{orders: s.orders, bank: outside}).definition()
+	for _, add := range []func(*bus.Conn) error{s.addListing, s.addServer, s.addWorker, s.addFollower, s.addDeliveries} {
 		if err := add(conn); err != nil {
 			return nil, err
 		}
@@ -88,12 +90,15 @@ func (s *Service) addServer(conn *bus.Conn) error {
 	rpc.Handle(server, orders.Get, s.get)
 	rpc.Handle(server, orders.List, s.list)
 	rpc.Handle(server, orders.Cancel, s.cancel)
+	rpc.Handle(server, orders.Approve, s.approve)
+	rpc.Handle(server, orders.Reject, s.reject)
+	rpc.Handle(server, orders.Refund, s.refund)
 	s.add(server, server.Ready())
 	return nil
 }
 
 func (s *Service) addWorker(conn *bus.Conn) error {
-	worker, err := flow.NewWorker(conn, orders.Descriptor.Name, []flow.Registered{s.checkout})
+	worker, err := flow.NewWorker(conn, orders.Descriptor.Name, []flow.Registered{s.checkout, s.refunds})
 	if err != nil {
 		return err
 	}
@@ -106,13 +111,13 @@ func (s *Service) addWorker(conn *bus.Conn) error {
 // second that they are alive, so a slow reaction is not repeated.
 const reactionWait = 5 * time.Second
 
-func (s *Service) addCheckoutStarter(conn *bus.Conn) error {
+func (s *Service) addFollower(conn *bus.Conn) error {
 	consumer, err := event.NewConsumer(conn, orders.Events, orders.CheckoutConsumer,
-		event.Types("order.placed.v1"), event.WithAckWait(reactionWait))
+		event.Types("order.placed.v1", "order.refund_requested.v1"), event.WithAckWait(reactionWait))
 	if err != nil {
 		return err
 	}
-	s.add(reaction(func(ctx context.Context) error { return consumer.Run(ctx, s.startCheckout) }), consumer.Ready())
+	s.add(reaction(func(ctx context.Context) error { return consumer.Run(ctx, s.follow) }), consumer.Ready())
 	return nil
 }
 

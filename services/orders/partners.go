@@ -9,7 +9,7 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/shipping"
 )
 
-// The services that a checkout works with, as it sees them. The key of each call is
+// The services that the flows of orders work with, as they see them. The key of each call is
 // its command id.
 type (
 	shelf interface {
@@ -21,7 +21,7 @@ type (
 		authorize(ctx context.Context, key string, r payments.AuthorizePayment) (payments.Payment, error)
 		capture(ctx context.Context, key, orderID string) error
 		void(ctx context.Context, key, orderID string) error
-		refund(ctx context.Context, key, orderID string) error
+		refund(ctx context.Context, key string, r payments.RefundPayment) error
 	}
 	post interface {
 		create(ctx context.Context, key string, r shipping.CreateShipment) (shipping.Shipment, error)
@@ -60,8 +60,8 @@ func (p partners) void(ctx context.Context, key, orderID string) error {
 	return err
 }
 
-func (p partners) refund(ctx context.Context, key, orderID string) error {
-	_, err := rpc.Call(ctx, p.client, payments.Refund, payments.PaymentRef{OrderID: orderID}, rpc.WithCommandID(key))
+func (p partners) refund(ctx context.Context, key string, r payments.RefundPayment) error {
+	_, err := rpc.Call(ctx, p.client, payments.Refund, r, rpc.WithCommandID(key))
 	return err
 }
 

@@ -13,15 +13,29 @@ import (
 	"github.com/ordermesh/ordermesh/services/orders/domain"
 )
 
-// startCheckout starts the checkout of an order that was placed. Its id is the
-// order's, so it is started once however often the event comes.
-func (s *Service) startCheckout(ctx context.Context, e event.Event[orders.Event]) event.Outcome {
-	placed, ok := e.Data.(orders.OrderPlaced)
-	if !ok {
-		return event.Done
+// follow does what an event of an order asks for: each flow is started under an id that
+// follows from the event, so it is started once however often the event comes.
+func (s *Service) follow(ctx context.Context, e event.Event[orders.Event]) event.Outcome {
+	switch data := e.Data.(type) {
+	case orders.OrderPlaced:
+		return s.startCheckout(ctx, e.ID, data)
+	case orders.OrderRefundRequested:
+		in := refundInput{OrderID: e.ID, RefundID: data.RefundID, Amount: data.Amount}
+		return started(flow.Start(ctx, s.flows, s.refunds, data.RefundID, in))
+	case orders.OrderHeld, orders.OrderApproved, orders.OrderRejected, orders.OrderConfirmed, orders.OrderDispatched,
+		orders.OrderShipped, orders.OrderDelivered, orders.OrderCancelled, orders.OrderRefunded, orders.OrderRefundFailed:
 	}
-	_, err := flow.Start(ctx, s.flows, s.checkout, e.ID, inputOf(e.ID, placed))
+	return event.Done
+}
+
+func (s *Service) startCheckout(ctx context.Context, id string, placed orders.OrderPlaced) event.Outcome {
+	outcome := started(flow.Start(ctx, s.flows, s.checkout, id, inputOf(id, placed)))
 	failpoint.Hit("orders.checkout_started")
+	return outcome
+}
+
+// started is the outcome of an event that starts a flow.
+func started[Out any](_ *flow.Handle[Out], err error) event.Outcome {
 	if errors.Is(err, flow.ErrOtherInput) {
 		return event.Done // an older or newer version of this service has started it
 	}

@@ -1,6 +1,8 @@
 package orders
 
 import (
+	"slices"
+
 	"github.com/ordermesh/ordermesh/bus/eventstore"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 )
@@ -48,6 +50,42 @@ func fold(o orders.Order, e orders.Event) orders.Order {
 		o.Status = orders.Delivered
 	case orders.OrderCancelled:
 		o.Status, o.Reason = orders.Cancelled, e.Reason
+	case orders.OrderHeld:
+		o.Status, o.Hold = orders.OnHold, &orders.Hold{Reason: e.Reason, Until: e.Until}
+	case orders.OrderApproved:
+		o.Status, o.Hold = orders.Placed, decided(o.Hold, orders.Approved, e.Reason)
+	case orders.OrderRejected:
+		o.Hold = decided(o.Hold, orders.Rejected, e.Reason)
+	case orders.OrderRefundRequested:
+		o.Refunds = append(slices.Clip(o.Refunds), orders.OrderRefund{
+			RefundID: e.RefundID, Amount: e.Amount, Reason: e.Reason, Status: orders.RefundRequested,
+		})
+	case orders.OrderRefunded:
+		o.Refunded = e.Refunded
+		o.Refunds = refundEnded(o.Refunds, e.RefundID, orders.RefundDone, "")
+	case orders.OrderRefundFailed:
+		o.Refunds = refundEnded(o.Refunds, e.RefundID, orders.RefundFailed, e.Reason)
 	}
 	return o
+}
+
+// decided is a hold with its decision.
+func decided(h *orders.Hold, d orders.Decision, note string) *orders.Hold {
+	var hold orders.Hold
+	if h != nil {
+		hold = *h
+	}
+	hold.Decision, hold.Note = d, note
+	return &hold
+}
+
+// refundEnded returns the refunds with one of them ended.
+func refundEnded(refunds []orders.OrderRefund, id string, status orders.RefundStatus, failure string) []orders.OrderRefund {
+	refunds = slices.Clone(refunds)
+	for i := range refunds {
+		if refunds[i].RefundID == id {
+			refunds[i].Status, refunds[i].Failure = status, failure
+		}
+	}
+	return refunds
 }

@@ -39,6 +39,7 @@ type world struct {
 	products map[string]catalog.Product
 	stock    map[string]inventory.Status // by order
 	money    map[string]payments.Payment // by order
+	refunds  map[string]bool             // made, by order and refund id
 	parcels  map[string]int              // shipments created, by order
 	tokens   map[string]string           // opened, by order
 	hooks    map[string]func(ctx context.Context, order string) error
@@ -61,7 +62,7 @@ func newWorld(t *testing.T, instances int) *world {
 			"MAX-001": {SKU: "MAX-001", Name: "Moon", Price: money.New(1<<62, "EUR"), Active: true, Version: 1},
 		},
 		stock: map[string]inventory.Status{}, money: map[string]payments.Payment{}, parcels: map[string]int{},
-		tokens: map[string]string{}, hooks: map[string]func(context.Context, string) error{},
+		refunds: map[string]bool{}, tokens: map[string]string{}, hooks: map[string]func(context.Context, string) error{},
 	}
 	w.conn = w.broker.Dial(t)
 	w.client = rpc.NewClient(w.conn)
@@ -207,10 +208,19 @@ func (w *world) void(ctx context.Context, r payments.PaymentRef) (payments.Payme
 	})
 }
 
-func (w *world) refund(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
+func (w *world) refund(ctx context.Context, r payments.RefundPayment) (payments.Payment, error) {
 	return w.pay(ctx, payments.Refund.Info(), r.OrderID, func(p *payments.Payment) error {
-		if p.Status == payments.Captured {
-			p.Status, p.Refunded = payments.Refunded, p.Captured
+		amount := p.Captured
+		if r.Amount != nil {
+			amount = r.Amount.Amount()
+		}
+		key := r.OrderID + " " + r.RefundID
+		if p.Status != payments.Captured || w.refunds[key] {
+			return nil
+		}
+		w.refunds[key] = true
+		if p.Refunded, _ = p.Refunded.Add(amount); p.Refunded == p.Captured {
+			p.Status = payments.Refunded
 		}
 		return nil
 	})

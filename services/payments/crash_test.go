@@ -40,8 +40,8 @@ func (b between) Void(ctx context.Context, key string) (wire.Charge, error) {
 	return b.then("void", c, err)
 }
 
-func (b between) Refund(ctx context.Context, id string) (wire.Charge, error) {
-	c, err := b.Provider.Refund(ctx, id)
+func (b between) Refund(ctx context.Context, r wire.RefundCharge) (wire.Charge, error) {
+	c, err := b.Provider.Refund(ctx, r)
 	return b.then("refund", c, err)
 }
 
@@ -85,7 +85,7 @@ func TestACrashAfterTheProviderIsRepaired(t *testing.T) {
 	}
 	twice("authorize", func() (payments.Payment, error) { return w.authorize("o", wire.TokenOK) }, payments.Authorized, wire.ChargeAuthorized)
 	twice("capture", func() (payments.Payment, error) { return w.do(payments.Capture, "o") }, payments.Captured, wire.ChargeCaptured)
-	twice("refund", func() (payments.Payment, error) { return w.do(payments.Refund, "o") }, payments.Refunded, wire.ChargeRefunded)
+	twice("refund", func() (payments.Payment, error) { return w.refund("o", "", 0) }, payments.Refunded, wire.ChargeRefunded)
 }
 
 func TestACrashIsFollowedByAChangeOfMind(t *testing.T) {
@@ -113,7 +113,7 @@ func TestACrashIsFollowedByAChangeOfMind(t *testing.T) {
 	if _, err := w.do(payments.Void, "b"); !errors.Is(err, payments.ErrCaptured) {
 		t.Errorf("void after a capture that was not noted: %v", err)
 	}
-	if p, err := w.do(payments.Refund, "b"); err != nil || p.Status != payments.Refunded || w.charge("b") != wire.ChargeRefunded {
+	if p, err := w.refund("b", "", 0); err != nil || p.Status != payments.Refunded || w.charge("b") != wire.ChargeRefunded {
 		t.Errorf("refund: %+v, %v; the provider says %s", p, err, w.charge("b"))
 	}
 }

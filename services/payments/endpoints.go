@@ -13,12 +13,12 @@ import (
 	"github.com/ordermesh/ordermesh/services/payments/domain"
 )
 
-// Command ids: each operation happens once per order.
+// Command ids: each operation happens once per order, or per refund.
 const (
 	commandAuthorize = "payments.authorize"
 	commandCapture   = "payments.capture"
 	commandVoid      = "payments.void"
-	commandRefund    = "payments.refund"
+	commandRefund    = "payments.refund" // and the refund's id, if it has one
 )
 
 func (d *desk) authorize(ctx context.Context, r payments.AuthorizePayment) (payments.Payment, error) {
@@ -33,7 +33,7 @@ func (d *desk) authorize(ctx context.Context, r payments.AuthorizePayment) (paym
 	key := chargeKey(r.OrderID)
 	charge, err := d.ask(ctx, key, func(ctx context.Context) (sandbox.Charge, error) {
 		return d.provider.Authorize(ctx, sandbox.AuthorizeCharge{Key: key, OrderID: r.OrderID, Amount: r.Amount, Token: token})
-	}, sandbox.ChargeAuthorized, sandbox.ChargeDeclined, sandbox.ChargeVoided, sandbox.ChargeCaptured, sandbox.ChargeRefunded)
+	}, isNow(sandbox.ChargeAuthorized, sandbox.ChargeDeclined, sandbox.ChargeVoided, sandbox.ChargeCaptured, sandbox.ChargeRefunded))
 	switch {
 	case errors.Is(err, sandbox.ErrChargeKey):
 		return payments.Payment{}, payments.ErrDiffers
@@ -73,7 +73,7 @@ func (d *desk) capture(ctx context.Context, r payments.PaymentRef) (payments.Pay
 	}
 	_, err = d.ask(ctx, chargeKey(r.OrderID), func(ctx context.Context) (sandbox.Charge, error) {
 		return d.provider.Capture(ctx, p.ID)
-	}, sandbox.ChargeCaptured, sandbox.ChargeRefunded)
+	}, isNow(sandbox.ChargeCaptured, sandbox.ChargeRefunded))
 	switch {
 	case errors.Is(err, sandbox.ErrNotCapture):
 		return payments.Payment{}, payments.ErrVoided
@@ -96,7 +96,7 @@ func (d *desk) void(ctx context.Context, r payments.PaymentRef) (payments.Paymen
 	key := chargeKey(r.OrderID)
 	_, err = d.ask(ctx, key, func(ctx context.Context) (sandbox.Charge, error) {
 		return d.provider.Void(ctx, key)
-	}, sandbox.ChargeVoided, sandbox.ChargeDeclined)
+	}, isNow(sandbox.ChargeVoided, sandbox.ChargeDeclined))
 	switch {
 	case errors.Is(err, sandbox.ErrNotVoid):
 		return d.catchUp(ctx, r.OrderID)
@@ -118,24 +118,6 @@ func (d *desk) catchUp(ctx context.Context, orderID string) (payments.Payment, e
 	return payments.Payment{}, payments.ErrCaptured
 }
 
-func (d *desk) refund(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
-	p, version, ask, err := d.look(ctx, r.OrderID, domain.Payment.MayRefund)
-	if err != nil || !ask {
-		return viewOf(r.OrderID, p, version), err
-	}
-	_, err = d.ask(ctx, chargeKey(r.OrderID), func(ctx context.Context) (sandbox.Charge, error) {
-		return d.provider.Refund(ctx, p.ID)
-	}, sandbox.ChargeRefunded)
-	if err != nil {
-		return payments.Payment{}, foreign(err)
-	}
-	failpoint.Hit("payments.returned")
-	done, err := d.note(ctx, r.OrderID, commandRefund, domain.Refund{Minor: p.Left()})
-	failpoint.Hit("payments.refunded")
-	return done, err
-}
-
-// get knows no customers: who acts for one asks the orders service.
 // look says whether the provider is to be asked. An old memory of the payment may say
 // so, too: the provider does nothing twice, and the note that follows is refused if the
 // payment has changed. What is done already, or refused, is answered from a fresh read.
@@ -153,6 +135,7 @@ func (d *desk) look(ctx context.Context, orderID string, may func(domain.Payment
 	return p, version, ask, err
 }
 
+// get knows no customers: who acts for one asks the orders service.
 func (d *desk) get(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
 	if telemetry.ActorFrom(ctx).For != "" {
 		return payments.Payment{}, payments.ErrUnknown

@@ -27,8 +27,8 @@ type Provider interface {
 	Capture(ctx context.Context, chargeID string) (sandbox.Charge, error)
 	// Void gives back what is reserved under a key and makes a later charge impossible.
 	Void(ctx context.Context, key string) (sandbox.Charge, error)
-	// Refund gives captured money back.
-	Refund(ctx context.Context, chargeID string) (sandbox.Charge, error)
+	// Refund gives captured money back, once per key and never more than was captured.
+	Refund(ctx context.Context, r sandbox.RefundCharge) (sandbox.Charge, error)
 	// Query says what became of a key; sandbox.ErrNoCharge if nothing did.
 	Query(ctx context.Context, key string) (sandbox.Charge, error)
 }
@@ -58,8 +58,8 @@ func (p sandboxProvider) Void(ctx context.Context, key string) (sandbox.Charge, 
 }
 
 // Refund implements Provider.
-func (p sandboxProvider) Refund(ctx context.Context, chargeID string) (sandbox.Charge, error) {
-	return rpc.Call(ctx, p.client, sandbox.Refund, sandbox.ChargeRef{ChargeID: chargeID})
+func (p sandboxProvider) Refund(ctx context.Context, r sandbox.RefundCharge) (sandbox.Charge, error) {
+	return rpc.Call(ctx, p.client, sandbox.Refund, r)
 }
 
 // Query implements Provider.
@@ -73,14 +73,27 @@ func chargeKey(orderID string) string {
 	if failpoint.RandomProviderKey {
 		return nuid.Next()
 	}
-	sum := sha256.Sum256([]byte("ordermesh authorize " + orderID))
+	return providerKey("ordermesh authorize " + orderID)
+}
+
+// refundKey is the key under which one refund of an order is made. A refund of
+// everything has none: there is one.
+func refundKey(orderID, refundID string) string {
+	if refundID == "" {
+		return ""
+	}
+	return providerKey("ordermesh refund " + orderID + " " + refundID)
+}
+
+func providerKey(what string) string {
+	sum := sha256.Sum256([]byte(what))
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))[:26]
 }
 
 // ask bounds a call to the provider; when it times out, the provider is asked what
-// became of the key. settled says which states show that it was done. Without such a
-// state the outcome is unavailable: the caller repeats all of it under the same key.
-func (d *desk) ask(ctx context.Context, key string, call func(context.Context) (sandbox.Charge, error), settled ...sandbox.ChargeStatus) (sandbox.Charge, error) {
+// became of the key. settled says whether the charge shows that it was done. If it
+// does not, the outcome is unavailable: the caller repeats all of it under the same key.
+func (d *desk) ask(ctx context.Context, key string, call func(context.Context) (sandbox.Charge, error), settled func(sandbox.Charge) bool) (sandbox.Charge, error) {
 	charge, err := d.bounded(ctx, call)
 	if !timedOut(err) {
 		return charge, err
@@ -93,10 +106,15 @@ func (d *desk) ask(ctx context.Context, key string, call func(context.Context) (
 	case err != nil:
 		return sandbox.Charge{}, err
 	}
-	if !slices.Contains(settled, charge.Status) {
+	if !settled(charge) {
 		return sandbox.Charge{}, errSilent
 	}
 	return charge, nil
+}
+
+// isNow tells charges in one of the states from others.
+func isNow(states ...sandbox.ChargeStatus) func(sandbox.Charge) bool {
+	return func(c sandbox.Charge) bool { return slices.Contains(states, c.Status) }
 }
 
 var errSilent = contract.ErrUnavailable.Sayf("the payment provider does not answer; try again")

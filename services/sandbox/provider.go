@@ -214,26 +214,6 @@ func (p *Provider) void(ctx context.Context, req sandbox.ChargeKey) (sandbox.Cha
 	return chargeOf(record, settled), nil
 }
 
-func (p *Provider) refund(ctx context.Context, req sandbox.ChargeRef) (sandbox.Charge, error) {
-	record, err := p.charge(ctx, req.ChargeID)
-	if err != nil {
-		return sandbox.Charge{}, err
-	}
-	now, err := p.state(ctx, record)
-	switch {
-	case err != nil:
-		return sandbox.Charge{}, err
-	case now.Status != sandbox.ChargeCaptured && now.Status != sandbox.ChargeRefunded:
-		return sandbox.Charge{}, sandbox.ErrNotRefund
-	}
-	note := sandbox.RefundRecord{ChargeID: req.ChargeID, At: time.Now().UTC()}
-	if _, err := p.book.create(ctx, sandbox.RefundKeyIn(req.ChargeID), note); err != nil {
-		return sandbox.Charge{}, err
-	}
-	failpoint.Hit("provider.refunded")
-	return chargeOf(record, sandbox.ChargeRefunded), nil
-}
-
 func (p *Provider) query(ctx context.Context, req sandbox.ChargeKey) (sandbox.Charge, error) {
 	record, err := p.charge(ctx, chargePrefix+req.Key)
 	if err != nil {
@@ -242,7 +222,7 @@ func (p *Provider) query(ctx context.Context, req sandbox.ChargeKey) (sandbox.Ch
 	return p.state(ctx, record)
 }
 
-// state reads how a charge was settled and whether it was given back.
+// state reads how a charge was settled and what was given back.
 func (p *Provider) state(ctx context.Context, record sandbox.ChargeRecord) (sandbox.Charge, error) {
 	if record.Status != sandbox.ChargeAuthorized {
 		return chargeOf(record, ""), nil
@@ -251,17 +231,14 @@ func (p *Provider) state(ctx context.Context, record sandbox.ChargeRecord) (sand
 	if _, err := p.book.ask(ctx, sandbox.SettleKeyIn(record.ChargeID), &settled); err != nil { // rarely there
 		return sandbox.Charge{}, err
 	}
-	if settled.Status == sandbox.ChargeCaptured {
-		var refunded sandbox.RefundRecord
-		found, err := p.book.read(ctx, sandbox.RefundKeyIn(record.ChargeID), &refunded)
-		if err != nil {
-			return sandbox.Charge{}, err
-		}
-		if found {
-			settled.Status = sandbox.ChargeRefunded
-		}
+	if settled.Status != sandbox.ChargeCaptured {
+		return chargeOf(record, settled.Status), nil
 	}
-	return chargeOf(record, settled.Status), nil
+	refunds, err := p.refunds(ctx, record)
+	if err != nil {
+		return sandbox.Charge{}, err
+	}
+	return withRefunds(chargeOf(record, settled.Status), refunds), nil
 }
 
 func chargeOf(record sandbox.ChargeRecord, settled sandbox.ChargeStatus) sandbox.Charge {

@@ -8,8 +8,8 @@
 // streams.
 //
 // It promises what the real firms promise. The provider: one charge per merchant's key
-// however often it is asked, settled once, by capture or void; a query tells what
-// became of a key. The carrier: one parcel per order, delivered when it is due unless
+// however often it is asked, settled once, by capture or void, and never
+// refunded by more than was captured; a query tells what became of a key. The carrier: one parcel per order, delivered when it is due unless
 // it was cancelled before, and reported at least once, also after a restart. Both can
 // be slow, and the provider can fail or charge and never answer; see the tokens in
 // contracts/sandbox.

@@ -70,7 +70,8 @@ func TestAChargeGoesItsWay(t *testing.T) {
 			say("authorize", got, err)
 		}
 		ref, key := wire.ChargeRef{ChargeID: "ch_k"}, wire.ChargeKey{Key: "k"}
-		if _, err := rpc.Call(ctx, client, wire.Refund, ref); !errors.Is(err, wire.ErrNotRefund) {
+		back := wire.RefundCharge{ChargeID: "ch_k"}
+		if _, err := rpc.Call(ctx, client, wire.Refund, back); !errors.Is(err, wire.ErrNotRefund) {
 			t.Errorf("refund before capture: %v", err)
 		}
 		want.Status = wire.ChargeCaptured
@@ -83,9 +84,9 @@ func TestAChargeGoesItsWay(t *testing.T) {
 		}
 		got, err := rpc.Call(ctx, client, wire.QueryCharge, key)
 		say("query", got, err)
-		want.Status = wire.ChargeRefunded
+		want.Status, want.Refunds = wire.ChargeRefunded, []wire.ChargeRefund{{Amount: amount}}
 		for range 2 {
-			got, err := rpc.Call(ctx, client, wire.Refund, ref)
+			got, err := rpc.Call(ctx, client, wire.Refund, back)
 			say("refund", got, err)
 		}
 		got, err = rpc.Call(ctx, client, wire.Authorize, charge("k", wire.TokenOK))

@@ -73,8 +73,8 @@ type providerPart struct {
 	book
 	charges map[string]*charge // by charge id
 	byOrder map[string][]*charge
-	settled map[string]sandbox.ChargeStatus // by charge id
-	refunds map[string]bool
+	settled map[string]sandbox.ChargeStatus   // by charge id
+	refunds map[string][]sandbox.RefundRecord // by charge id
 }
 
 type charge struct{ sandbox.ChargeRecord }
@@ -94,7 +94,7 @@ func newProviderPart(d *docket) *providerPart {
 	return &providerPart{
 		book:    newBook(d, checkProvider, "provider's", sandbox.ProviderBook),
 		charges: map[string]*charge{}, byOrder: map[string][]*charge{},
-		settled: map[string]sandbox.ChargeStatus{}, refunds: map[string]bool{},
+		settled: map[string]sandbox.ChargeStatus{}, refunds: map[string][]sandbox.RefundRecord{},
 	}
 }
 
@@ -120,7 +120,7 @@ func (p *providerPart) hear(m message) {
 	case "refund":
 		var r sandbox.RefundRecord
 		if p.read(m, &r) {
-			p.refunds[name] = true
+			p.hearRefund(m, name, r)
 		}
 	default:
 		p.find(m, "a charge, settle or refund record", kind)
@@ -139,13 +139,35 @@ func (p *providerPart) hearCharge(m message, key string, r sandbox.ChargeRecord)
 	p.byOrder[r.OrderID] = append(p.byOrder[r.OrderID], ch)
 }
 
+// hearRefund holds the refunds of a charge to being numbered without a gap.
+func (p *providerPart) hearRefund(m message, name string, r sandbox.RefundRecord) {
+	id, _, _ := strings.Cut(name, ".")
+	before := p.refunds[id]
+	if next := sandbox.RefundKeyIn(id, len(before)+1); r.ChargeID != id || "refund."+name != next {
+		p.find(m, "the record "+next+" of a refund of "+id, fmt.Sprintf("refund.%s of %s", name, r.ChargeID))
+	}
+	if slices.ContainsFunc(before, func(b sandbox.RefundRecord) bool { return b.Key == r.Key }) {
+		p.find(m, "a refund under a new key", orNone(r.Key))
+	}
+	p.refunds[id] = append(before, r)
+}
+
+// given is how much was given back of a charge.
+func (p *providerPart) given(ch *charge) int64 {
+	sum := int64(0)
+	for _, r := range p.refunds[ch.ChargeID] {
+		sum += r.Of(ch.Amount).Minor
+	}
+	return sum
+}
+
 func (p *providerPart) state(ch *charge) chargeState {
 	switch {
 	case ch.Status == sandbox.ChargeDeclined:
 		return chargeDeclined
 	case p.settled[ch.ChargeID] == sandbox.ChargeVoided:
 		return chargeVoided
-	case p.refunds[ch.ChargeID]:
+	case len(p.refunds[ch.ChargeID]) > 0 && p.given(ch) >= ch.Amount.Minor:
 		return chargeReturned
 	case p.settled[ch.ChargeID] == sandbox.ChargeCaptured:
 		return chargeTaken

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/ordermesh/ordermesh/contracts/inventory"
+	"github.com/ordermesh/ordermesh/contracts/money"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 	"github.com/ordermesh/ordermesh/contracts/shipping"
 )
@@ -92,13 +93,19 @@ func (p *shipmentPart) of(id string) *shipment {
 	return &shipment{id: id}
 }
 
-// finished holds, at rest, every order to having ended.
+// finished holds, at rest, every order to having ended, or to waiting for a person.
 func (c *court) finished() {
 	for _, o := range c.orders.orders {
 		c.docket.looked(checkFinished, 1)
-		if !o.ended() {
+		switch {
+		case o.status == orders.OnHold:
+			if !c.flows.waits(checkoutOf(o.id)) {
+				c.docket.find(checkFinished, o.finding(o.status, "a checkout that waits for the order's hold to end", "none"))
+			}
+		case !o.ended():
 			c.docket.find(checkFinished, o.finding(o.status, "delivered or cancelled", orNone(o.status)))
 		}
+		c.refundsEnded(o)
 	}
 }
 
@@ -125,6 +132,9 @@ func (c *court) delivered(o *order) {
 	}
 	if r.status != inventory.Committed {
 		bad("its lines sold", "the reservation is "+orNone(r.status))
+	}
+	if pay.refunded.Minor != o.refunds.made {
+		bad(money.New(o.refunds.made, o.total.Currency).String()+" refunded of a delivered order", fmt.Sprintf("%s refunded by payments", pay.refunded))
 	}
 	if taken := c.provider.taken(o.id); taken != o.total.Minor {
 		bad(o.total.String()+" taken in the provider's book", number(taken))

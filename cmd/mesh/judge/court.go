@@ -59,7 +59,8 @@ func (c *court) conclude(acked []string) {
 	c.backedUp()
 	c.priced()
 	c.booked()
-	c.flows.conclude(c.atRest)
+	c.refunded()
+	c.flows.conclude(c.atRest, c.waitsRightly)
 	if c.atRest {
 		c.inventory.conclude(c.orders)
 		c.conserved()

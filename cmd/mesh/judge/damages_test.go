@@ -148,7 +148,7 @@ var damages = []struct {
 		w.edit("evt.reservation.oos", "reservation.refused.v1", "TEA", "CUP")
 	}, true},
 
-	{"a sale is missing on the shelf", checkConserved, "less 1 in committed", func(w *world) { w.cut("evt.stock.POT", "stock.sold.v1") }, false},
+	{"a sale is missing on the shelf", checkConserved, "less 2 in committed", func(w *world) { w.cut("evt.stock.POT", "stock.sold.v1") }, false},
 	{"a return is missing on the shelf", checkConserved, "on hand", func(w *world) { w.cut("evt.stock.POT", "stock.restocked.v1") }, false},
 	{"a SKU's stock is gone", checkConserved, "no event", func(w *world) {
 		w.acts = slices.DeleteFunc(w.acts, func(a act) bool { return a.subject == "evt.stock.POT" })
@@ -167,7 +167,10 @@ var damages = []struct {
 		do(w, payments.Events, "del", payments.Event(payments.PaymentVoided{}))
 	}, true},
 	{"more is refunded than captured", checkPayments, "refunds of at most", func(w *world) { w.edit("evt.payment.ref", "payment.refunded.v1", "3000", "3001") }, true},
-	{"it is refunded twice", checkPayments, "30.00 EUR refunded before", func(w *world) {
+	{"one refund is made twice", checkPayments, "a refund id that is new", func(w *world) {
+		do(w, payments.Events, "app", payments.Event(payments.PaymentRefunded{RefundID: "r2", Amount: money.New(1, "EUR")}))
+	}, true},
+	{"it is refunded twice", checkPayments, "a refund id that is new", func(w *world) {
 		do(w, payments.Events, "ref", payments.Event(payments.PaymentRefunded{Amount: money.New(1, "EUR")}))
 	}, true},
 	{"it is authorized after the decline", checkPayments, "first event", func(w *world) {
@@ -193,6 +196,41 @@ var damages = []struct {
 	{"a line's price overflows", checkOrders, "added up", func(w *world) {
 		w.edit("evt.order.del", "order.placed.v1", `"amount":500`, `"amount":9223372036854775807`)
 	}, true},
+
+	{"a confirmed order is held", checkOrders, "held.v1 after confirmed", func(w *world) {
+		do(w, orders.Events, "voi", orders.Event(orders.OrderHeld{}))
+		w.lastTo(w.index("evt.order.voi", "order.cancelled.v1"))
+	}, true},
+	{"an order is held twice", checkOrders, "held once", func(w *world) {
+		do(w, orders.Events, "app", orders.Event(orders.OrderHeld{}))
+		w.lastTo(w.index("evt.order.app", "order.confirmed.v1"))
+	}, true},
+	{"an order that is not held is approved", checkOrders, "on hold when it is approved", func(w *world) { w.cut("evt.order.app", "order.held.v1") }, true},
+	{"an order that is not held is rejected", checkOrders, "on hold when it is rejected", func(w *world) { w.cut("evt.order.rej", "order.held.v1") }, true},
+	{"a held order goes on by itself", checkOrders, "confirmed.v1 after on_hold", func(w *world) { w.cut("evt.order.app", "order.approved.v1") }, true},
+	{"a rejected order is cancelled as something else", checkOrders, "cancelled as rejected", func(w *world) {
+		w.acts[w.index("evt.order.rej", "order.cancelled.v1")].events[1].Data = []byte(`{"reason":"bored"}`)
+	}, true},
+
+	{"a refund of an order that is not delivered", checkRefunds, "a delivered order", func(w *world) {
+		do(w, orders.Events, "ref", orders.Event(orders.OrderRefundRequested{RefundID: "r1", Amount: total}))
+	}, true},
+	{"a refund id is used twice", checkRefunds, "a refund id that is new", func(w *world) { w.edit("evt.order.app", "order.refund_requested.v1", `"r1"`, `"r2"`) }, true},
+	{"more is promised than was paid", checkRefunds, "refunds of at most 30.00 EUR", func(w *world) {
+		do(w, orders.Events, "app", orders.Event(orders.OrderRefundRequested{RefundID: "r4", Amount: money.New(1501, "EUR")}))
+	}, true},
+	{"a refund of another currency", checkRefunds, "refunds of at most 30.00 EUR", func(w *world) { w.edit("evt.order.app", "order.refund_requested.v1", "EUR", "USD") }, true},
+	{"another amount is refunded than was asked for", checkRefunds, "as it was asked for", func(w *world) { w.edit("evt.order.app", "order.refunded.v1", `"amount":500`, `"amount":501`) }, true},
+	{"a refund is noted for which nobody asked", checkRefunds, "as it was asked for", func(w *world) { w.edit("evt.order.app", "order.refunded.v1", `"r3"`, `"r9"`) }, true},
+	{"a refund is refused for which nobody asked", checkRefunds, "the refusal of a refund", func(w *world) { w.edit("evt.order.app", "order.refund_failed.v1", `"r1"`, `"r9"`) }, true},
+	{"the running total is wrong", checkRefunds, "5.00 EUR refunded in all", func(w *world) {
+		w.edit("evt.order.app", "order.refunded.v1", `"refunded":{"amount":500`, `"refunded":{"amount":400`)
+	}, true},
+	{"a refund is noted that payments has not made", checkRefunds, "refunded by payments as r3", func(w *world) { w.cut("evt.payment.app", "payment.refunded.v1") }, true},
+	{"payments has refunded what no order asked for", checkSettled, "refunded of a delivered order", func(w *world) {
+		w.write(sandbox.ProviderBook, sandbox.RefundKeyIn("ch-del", 1), sandbox.RefundRecord{ChargeID: "ch-del", Key: "k9", Amount: money.New(1, "EUR")})
+		do(w, payments.Events, "del", payments.Event(payments.PaymentRefunded{RefundID: "r9", Amount: money.New(1, "EUR")}))
+	}, false},
 
 	{"a price that the catalog never had", checkPrices, "POT", func(w *world) { w.edit("evt.product.POT", "", "2000", "1999") }, true},
 	{"a product that the catalog never had", checkPrices, "TEA", func(w *world) { w.cut("evt.product.TEA", "") }, true},
@@ -250,9 +288,14 @@ var damages = []struct {
 	{"another order's charge", checkProvider, "for order voi", func(w *world) { w.edit("$KV.provider_book.charge.k-voi", "", `"order_id":"voi"`, `"order_id":"del"`) }, true},
 	{"a capture without one at the provider", checkProvider, "a capture in the provider's book", func(w *world) { w.cut("$KV.provider_book.settle.ch-del", "") }, true},
 	{"a void that is a capture at the provider", checkProvider, "a void in the provider's book", func(w *world) { w.edit("$KV.provider_book.settle.ch-voi", "", "voided", "captured") }, true},
-	{"a refund without one at the provider", checkProvider, "a refund in the provider's book", func(w *world) { w.cut("$KV.provider_book.refund.ch-ref", "") }, true},
+	{"a part is refunded without the provider", checkProvider, "2 refunds in the provider's book", func(w *world) { w.cut("$KV.provider_book.refund.ch-app.2", "") }, true},
+	{"the provider refunds more than it captured", checkProvider, "refunds of at most 30.00 EUR", func(w *world) { w.edit("$KV.provider_book.refund.ch-app", "", "500", "2501") }, true},
+	{"the provider refunds twice under a key", checkProvider, "a refund under a new key", func(w *world) { w.edit("$KV.provider_book.refund.ch-app", "", "k3", "k2") }, true},
+	{"a refund's number is left out", checkProvider, "the record refund.ch-app of a refund", func(w *world) { w.cut("$KV.provider_book.refund.ch-app", "") }, true},
+	{"a refund that payments does not know", checkProvider, "of which 1500 was refunded", func(w *world) { w.cut("evt.payment.app", "payment.refunded.v1") }, false},
+	{"a refund without one at the provider", checkProvider, "1 refunds in the provider's book", func(w *world) { w.cut("$KV.provider_book.refund.ch-ref", "") }, true},
 	{"the provider refunds what it did not capture", checkProvider, "a refund of a captured charge", func(w *world) {
-		w.write(sandbox.ProviderBook, sandbox.RefundKeyIn("ch-voi"), sandbox.RefundRecord{ChargeID: "ch-voi"})
+		w.write(sandbox.ProviderBook, sandbox.RefundKeyIn("ch-voi", 1), sandbox.RefundRecord{ChargeID: "ch-voi"})
 	}, true},
 	{"a charge record changes", checkProvider, "written once", func(w *world) { w.charge("del", sandbox.ChargeDeclined) }, true},
 	{"a charge record is removed", checkProvider, "never removed", func(w *world) {
@@ -315,4 +358,9 @@ var damages = []struct {
 	{"another flow's journal", checkFlows, "something else", func(w *world) { w.page("two", map[string]any{"status": "completed", "id": "three"}) }, true},
 
 	{"an order is left in the middle", checkFinished, "delivered or cancelled", func(w *world) { w.place("mid") }, false},
+	{"a held order's checkout does not wait", checkFinished, "a checkout that waits", func(w *world) { w.journal("hel", 1, "failed") }, false},
+	{"a refund is left in the middle", checkFinished, "an end of the refund r4", func(w *world) {
+		do(w, orders.Events, "app", orders.Event(orders.OrderRefundRequested{RefundID: "r4", Amount: money.New(1, "EUR")}))
+	}, false},
+	{"a flow waits for nobody", checkFlows, "waiting", func(w *world) { w.place("wai"); w.journal("wai", 1, "waiting") }, false},
 }

@@ -22,6 +22,7 @@ const (
 	checkOrders       = "orders"
 	checkPrices       = "prices"
 	checkShipments    = "shipments"
+	checkRefunds      = "refunds"
 	checkBackedUp     = "backed up"
 	checkSettled      = "settled"
 	checkProvider     = "provider"
@@ -45,12 +46,13 @@ var promises = []Check{
 	{Name: checkOrders, Promise: "an order goes its way forward only, and its total is the sum of its lines and charges"},
 	{Name: checkPrices, Promise: "the price in an order was the catalog's"},
 	{Name: checkShipments, Promise: "one shipment per order, created, then delivered or cancelled"},
+	{Name: checkRefunds, Promise: "a delivered order's refunds are promised, then made or refused, once, and never more than its total; a refund that is made was made by payments"},
 	{Name: checkBackedUp, Promise: "authorized ⇒ held, confirmed ⇒ authorized, dispatched ⇒ captured and sold, shipped and delivered ⇒ so is the shipment"},
-	{Name: checkSettled, Promise: "at rest delivered ⇒ captured = total, cancelled ⇒ net 0, nothing open, nothing held, nothing on its way"},
+	{Name: checkSettled, Promise: "at rest delivered ⇒ captured = total and refunded as the order says, cancelled ⇒ net 0, nothing open, nothing held, nothing on its way"},
 	{Name: checkProvider, Promise: "one charge per order in the provider's book, of the order's amount; at rest it agrees with the payment"},
 	{Name: checkCarrier, Promise: "one parcel per order in the carrier's book; at rest it agrees with the shipment"},
-	{Name: checkFlows, Promise: "journals only grow, an ended flow stays ended, none is stuck; at rest all have ended"},
-	{Name: checkFinished, Promise: "at rest every order is delivered or cancelled"},
+	{Name: checkFlows, Promise: "journals only grow, an ended flow stays ended, none is stuck; at rest all have ended but those that wait for a person"},
+	{Name: checkFinished, Promise: "at rest every order is delivered, cancelled or on hold with a checkout that waits, and every refund has ended"},
 	{Name: checkAcked, Promise: "every acknowledged order is stored"},
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/contracts/orders"
 )
 
 // flowPart reads the stream FLOW: what was asked of each instance and how far its
@@ -49,11 +50,14 @@ type journalRecord struct {
 }
 
 // Statuses of instances, as journals have them.
-const flowStuck = "stuck"
+const (
+	flowStuck   = "stuck"
+	flowWaiting = "waiting"
+)
 
 var (
 	flowEnded  = []string{"completed", "failed", "cancelled"}
-	flowActive = []string{"running", "waiting", "compensating", flowStuck}
+	flowActive = []string{"running", flowWaiting, "compensating", flowStuck}
 )
 
 func (p *flowPart) hear(m message) {
@@ -144,20 +148,43 @@ func sameRecord(a, b journalRecord) bool {
 func (in *instance) ended() bool { return slices.Contains(flowEnded, in.status) }
 
 // conclude finds flows that a person must look at, and, at rest, all that have not
-// ended.
-func (p *flowPart) conclude(atRest bool) {
+// ended and do not wait rightly.
+func (p *flowPart) conclude(atRest bool, waitsRightly func(subject string) bool) {
 	p.docket.looked(checkFlows, len(p.instances))
 	for _, in := range p.instances {
 		switch {
 		case in.status == flowStuck:
 			p.find(in, in.last, "a flow that goes on by itself", "stuck: "+in.reason)
 		case !atRest || in.ended():
+		case in.status == flowWaiting && waitsRightly(in.subject):
 		case in.last == 0:
 			p.docket.find(checkFlows, Finding{Entity: "flow " + in.name, Sequence: in.input, Expected: "a journal at rest", Is: "none: its input was never taken up"})
 		default:
 			p.find(in, in.last, "an ended flow at rest", in.status)
 		}
 	}
+}
+
+// waits reports whether the instance with this journal waits for a signal or a time.
+func (p *flowPart) waits(subject string) bool {
+	in := p.instances[subject]
+	return in != nil && in.status == flowWaiting
+}
+
+// checkoutOf is the journal of an order's checkout.
+func checkoutOf(orderID string) string {
+	return contract.FlowLog(orders.Descriptor.Name, orders.CheckoutFlow, orderID)
+}
+
+// waitsRightly reports whether a flow may wait while the mesh is at rest: the checkout
+// of an order about which a person must decide.
+func (c *court) waitsRightly(subject string) bool {
+	_, name, id, ok := contract.ParseFlowLog(subject)
+	if !ok || name != orders.CheckoutFlow {
+		return false
+	}
+	o := c.orders.orders[id]
+	return o != nil && o.status == orders.OnHold
 }
 
 func (p *flowPart) find(in *instance, sequence uint64, expected, is string) {

@@ -31,6 +31,8 @@ type order struct {
 	paymentID  string
 	shipmentID string
 	at         map[orders.Status]uint64 // sequence of the event that led to the status
+	rejected   bool
+	refunds    orderRefunds
 }
 
 var orderInfo = orders.Events.Info()
@@ -38,6 +40,7 @@ var orderInfo = orders.Events.Info()
 // wayTo says from where each status may be reached.
 var wayTo = map[orders.Status][]orders.Status{
 	orders.Placed:     {""},
+	orders.OnHold:     {orders.Placed},
 	orders.Confirmed:  {orders.Placed},
 	orders.Dispatched: {orders.Confirmed},
 	orders.Shipped:    {orders.Dispatched},
@@ -57,25 +60,59 @@ func (p *orderPart) hear(m message) {
 			p.orders[e.id] = o
 		}
 		p.docket.looked(checkOrders, 1)
-		switch v := v.(type) {
-		case orders.OrderPlaced:
-			p.enter(o, e, orders.Placed)
-			o.total, o.lines = v.Total, v.Lines
-			p.sum(o, e)
-		case orders.OrderConfirmed:
-			p.enter(o, e, orders.Confirmed)
-			o.paymentID = v.PaymentID
-		case orders.OrderDispatched:
-			p.enter(o, e, orders.Dispatched)
-		case orders.OrderShipped:
-			p.enter(o, e, orders.Shipped)
-			o.shipmentID = v.ShipmentID
-		case orders.OrderDelivered:
-			p.enter(o, e, orders.Delivered)
-		case orders.OrderCancelled:
-			p.enter(o, e, orders.Cancelled)
-		}
+		p.fold(o, e, v)
 	})
+}
+
+func (p *orderPart) fold(o *order, e event, v orders.Event) {
+	switch v := v.(type) {
+	case orders.OrderPlaced:
+		p.enter(o, e, orders.Placed)
+		o.total, o.lines = v.Total, v.Lines
+		p.sum(o, e)
+	case orders.OrderConfirmed:
+		p.enter(o, e, orders.Confirmed)
+		o.paymentID = v.PaymentID
+	case orders.OrderDispatched:
+		p.enter(o, e, orders.Dispatched)
+	case orders.OrderShipped:
+		p.enter(o, e, orders.Shipped)
+		o.shipmentID = v.ShipmentID
+	case orders.OrderDelivered:
+		p.enter(o, e, orders.Delivered)
+	case orders.OrderCancelled:
+		p.enter(o, e, orders.Cancelled)
+		if o.rejected && v.Reason != orders.ReasonRejected {
+			p.docket.find(checkOrders, e.finding(orderInfo, "cancelled as "+orders.ReasonRejected, v.Reason))
+		}
+	case orders.OrderHeld, orders.OrderApproved, orders.OrderRejected:
+		p.foldHold(o, e, v)
+	case orders.OrderRefundRequested, orders.OrderRefunded, orders.OrderRefundFailed:
+		p.docket.looked(checkRefunds, 1)
+		if wrong := o.refunds.fold(o, v); wrong != "" {
+			p.docket.find(checkRefunds, e.finding(orderInfo, wrong, e.Type+" "+string(e.Data)))
+		}
+	}
+}
+
+// foldHold follows an order that is held, once, and lets go on or not.
+func (p *orderPart) foldHold(o *order, e event, v orders.Event) {
+	expect := func(holds bool, expected string) {
+		if !holds {
+			p.docket.find(checkOrders, e.finding(orderInfo, expected, "it is "+orNone(o.status)))
+		}
+	}
+	switch v.(type) { //nolint:gochecksumtype // the others are not about holds
+	case orders.OrderHeld:
+		expect(o.at[orders.OnHold] == 0, "an order that is held once")
+		p.enter(o, e, orders.OnHold)
+	case orders.OrderApproved:
+		expect(o.status == orders.OnHold && !o.rejected, "an order on hold when it is approved")
+		o.status = orders.Placed
+	case orders.OrderRejected:
+		expect(o.status == orders.OnHold && !o.rejected, "an order on hold when it is rejected")
+		o.rejected = true
+	}
 }
 
 func (p *orderPart) enter(o *order, e event, to orders.Status) {

@@ -22,6 +22,7 @@ type payment struct {
 	authorized money.Amount
 	captured   money.Amount
 	refunded   money.Amount
+	refunds    map[string]money.Amount // by the refund's id
 	declined   bool
 	voided     bool
 }
@@ -81,7 +82,13 @@ func (p *payment) apply(v payments.Event) (wrong string) {
 		if err != nil || p.captured.IsZero() || !within(sum, p.captured) || v.Amount.Minor < 0 {
 			wrong = fmt.Sprintf("refunds of at most the captured %s, %s refunded before", p.captured, p.refunded)
 		}
-		p.refunded = sum
+		if _, twice := p.refunds[v.RefundID]; twice {
+			wrong = "a refund id that is new"
+		}
+		if p.refunds == nil {
+			p.refunds = map[string]money.Amount{}
+		}
+		p.refunds[v.RefundID], p.refunded = v.Amount, sum
 	}
 	return wrong
 }

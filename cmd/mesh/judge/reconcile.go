@@ -16,7 +16,13 @@ func (c *court) booked() {
 	}
 	for id := range c.provider.refunds {
 		if c.provider.settled[id] != sandbox.ChargeCaptured {
-			c.provider.record(sandbox.RefundKeyIn(id), "a refund of a captured charge", "the charge is "+orNone(c.provider.settled[id]))
+			c.provider.record(sandbox.RefundKeyIn(id, 1), "a refund of a captured charge", "the charge is "+orNone(c.provider.settled[id]))
+		}
+	}
+	for id, ch := range c.provider.charges {
+		if given := c.provider.given(ch); given > ch.Amount.Minor {
+			last := len(c.provider.refunds[id])
+			c.provider.record(sandbox.RefundKeyIn(id, last), "refunds of at most "+ch.Amount.String(), number(given))
 		}
 	}
 	for _, pay := range c.payments.payments {
@@ -77,8 +83,8 @@ func (c *court) bookedPayment(pay *payment) {
 	if pay.voided && settled != sandbox.ChargeVoided {
 		bad("a void in the provider's book", orNone(settled))
 	}
-	if pay.refunded.Minor > 0 && !c.provider.refunds[pay.paymentID] {
-		bad("a refund in the provider's book", "none")
+	if n, given := len(c.provider.refunds[pay.paymentID]), c.provider.given(ch); len(pay.refunds) > n || pay.refunded.Minor > given {
+		bad(fmt.Sprintf("%d refunds in the provider's book, %s in all", len(pay.refunds), pay.refunded), fmt.Sprintf("%d, %d in all", n, given))
 	}
 }
 
@@ -94,8 +100,8 @@ func (c *court) reconciled() {
 			bad("no open charge at rest", fmt.Sprintf("%s for order %s, which is %s; the payment is %s", ch.Amount, ch.OrderID, c.orders.status(ch.OrderID), pay.state()))
 		case (state == chargeTaken || state == chargeReturned) && (pay.paymentID != ch.ChargeID || pay.captured != ch.Amount):
 			bad("a payment that was captured, too", pay.state())
-		case state == chargeReturned && pay.refunded != ch.Amount:
-			bad("a payment that was refunded, too", pay.state())
+		case pay.refunded.Minor != c.provider.given(ch) || len(pay.refunds) != len(c.provider.refunds[ch.ChargeID]):
+			bad(fmt.Sprintf("a payment of which %d was refunded, too", c.provider.given(ch)), fmt.Sprintf("%d refunded, it is %s", pay.refunded.Minor, pay.state()))
 		case state == chargeTaken && c.orders.orders[ch.OrderID] == nil:
 			bad("an order for the money taken", "none")
 		case state == chargeVoided && !pay.voided:

@@ -43,15 +43,30 @@ func (s *server) last(ctx context.Context, stream string) (uint64, bool, error) 
 	if st.CachedInfo().State.Msgs == 0 {
 		return 0, true, nil
 	}
-	return lastMessage(ctx, s.js, stream)
+	last := uint64(0)
+	for _, subject := range st.CachedInfo().Config.Subjects {
+		sequence, err := lastMessage(ctx, s.js, stream, subject)
+		if err != nil {
+			return 0, true, err
+		}
+		last = max(last, sequence)
+	}
+	return last, true, nil
 }
 
 // lastMessage asks for the message itself: the stream's last sequence may belong to
-// one that is gone.
-func lastMessage(ctx context.Context, js jetstream.JetStream, stream string) (uint64, bool, error) {
-	m, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, []byte(`{"last_by_subj":">"}`))
+// one that is gone. It asks for each of the stream's own subjects: when the last message
+// is gone, the server finds none for ">".
+func lastMessage(ctx context.Context, js jetstream.JetStream, stream, subject string) (uint64, error) {
+	request, err := contract.Marshal(struct {
+		Subject string `json:"last_by_subj"`
+	}{subject})
 	if err != nil {
-		return 0, true, err
+		return 0, err
+	}
+	m, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, request)
+	if err != nil {
+		return 0, err
 	}
 	return parseLast(m.Data)
 }
@@ -89,7 +104,7 @@ func (s *server) each(ctx context.Context, stream string, upTo uint64, hear func
 }
 
 // parseLast reads the server's answer to "the last message of a subject".
-func parseLast(data []byte) (sequence uint64, exists bool, err error) {
+func parseLast(data []byte) (sequence uint64, err error) {
 	var answer struct {
 		Message struct {
 			Sequence uint64 `json:"seq"`
@@ -100,13 +115,13 @@ func parseLast(data []byte) (sequence uint64, exists bool, err error) {
 		} `json:"error"`
 	}
 	if err := contract.UnmarshalLenient(data, &answer); err != nil {
-		return 0, true, err
+		return 0, err
 	}
 	if answer.Error == nil {
-		return answer.Message.Sequence, true, nil
+		return answer.Message.Sequence, nil
 	}
 	if answer.Error.Code == 404 { // messages, but none that matches
-		return 0, true, nil
+		return 0, nil
 	}
-	return 0, true, fmt.Errorf("%s (%d)", answer.Error.Description, answer.Error.Code)
+	return 0, fmt.Errorf("%s (%d)", answer.Error.Description, answer.Error.Code)
 }

@@ -191,7 +191,8 @@ const capacity = 100
 
 // good is a history in which everything happened that may happen: "del" is
 // delivered, "ref" cancelled after it was paid, "voi" after it was authorized, "ear"
-// before it was; "dec" is declined, "oos" out of stock.
+// before it was; "dec" is declined, "oos" out of stock; "app" was held and approved, is
+// delivered and refunded in part; "rej" was rejected, "hel" is still held.
 func good(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t}
@@ -205,6 +206,10 @@ func good(t testing.TB) *world {
 	w.void("voi")
 	w.cancelEarly("ear")
 	w.decline("dec")
+	w.approve("app")
+	w.giveBack("app")
+	w.reject("rej")
+	w.hold("hel")
 	return w
 }
 
@@ -287,8 +292,49 @@ func (w *world) cancel(id, reason string) {
 	do(w, orders.Events, id, orders.Event(orders.OrderCancelled{Reason: reason}))
 }
 
+func (w *world) hold(id string) {
+	w.place(id)
+	do(w, orders.Events, id, orders.Event(orders.OrderHeld{Reason: orders.HoldOverLimit, Until: time.Unix(9, 0).UTC()}))
+	w.journal(id, 1, "waiting")
+}
+
+func (w *world) approve(id string) {
+	w.hold(id)
+	do(w, orders.Events, id, orders.Event(orders.OrderApproved{}))
+	w.carryOut(id)
+}
+
+func (w *world) reject(id string) {
+	w.hold(id)
+	do(w, orders.Events, id, []orders.Event{orders.OrderRejected{}, orders.OrderCancelled{Reason: orders.ReasonRejected}}...)
+	w.journal(id, 1, "failed")
+}
+
+// giveBack refunds a delivered order: r1 is refused, r2 and r3 are made.
+func (w *world) giveBack(id string) {
+	euros := func(minor int64) money.Amount { return money.New(minor, "EUR") }
+	ask := func(refund string, minor int64) {
+		do(w, orders.Events, id, orders.Event(orders.OrderRefundRequested{RefundID: refund, Amount: euros(minor), Reason: "late"}))
+	}
+	ask("r1", 3000)
+	do(w, orders.Events, id, orders.Event(orders.OrderRefundFailed{RefundID: "r1", Reason: "no"}))
+	ask("r2", 1000)
+	ask("r3", 500)
+	for n, r := range []sandbox.RefundRecord{{ChargeID: "ch-" + id, Key: "k3", Amount: euros(500)}, {ChargeID: "ch-" + id, Key: "k2", Amount: euros(1000)}} {
+		refund := "r" + r.Key[1:]
+		w.write(sandbox.ProviderBook, sandbox.RefundKeyIn("ch-"+id, n+1), r)
+		do(w, payments.Events, id, payments.Event(payments.PaymentRefunded{RefundID: refund, Amount: r.Amount}))
+		sum := euros(500 + int64(n)*1000)
+		do(w, orders.Events, id, orders.Event(orders.OrderRefunded{RefundID: refund, Amount: r.Amount, Refunded: sum}))
+	}
+}
+
 func (w *world) deliver(id string) {
 	w.place(id)
+	w.carryOut(id)
+}
+
+func (w *world) carryOut(id string) {
 	w.reserve(id)
 	w.authorize(id)
 	w.journal(id, 2, "running")
@@ -323,7 +369,7 @@ func (w *world) refund(id string) {
 	w.capture(id)
 	w.sell(id)
 	w.cancel(id, "changed_mind")
-	w.write(sandbox.ProviderBook, sandbox.RefundKeyIn("ch-"+id), sandbox.RefundRecord{ChargeID: "ch-" + id})
+	w.write(sandbox.ProviderBook, sandbox.RefundKeyIn("ch-"+id, 1), sandbox.RefundRecord{ChargeID: "ch-" + id})
 	do(w, payments.Events, id, payments.Event(payments.PaymentRefunded{Amount: total}))
 	do(w, inventory.ReservationEvents, id, inventory.ReservationEvent(inventory.ReservationReturned{}))
 	w.stock(func(q int64) inventory.StockEvent { return inventory.StockRestocked{OrderID: id, Quantity: q} }, lines...)

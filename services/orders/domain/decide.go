@@ -40,12 +40,19 @@ type Deliver struct{ ShipmentID string }
 // Cancel ends the order. Before Dispatch it always wins.
 type Cancel struct{ Reason string }
 
-func (Place) orderCommand()    {}
-func (Confirm) orderCommand()  {}
-func (Dispatch) orderCommand() {}
-func (Ship) orderCommand()     {}
-func (Deliver) orderCommand()  {}
-func (Cancel) orderCommand()   {}
+func (Place) orderCommand()      {}
+func (Hold) orderCommand()       {}
+func (Approve) orderCommand()    {}
+func (Reject) orderCommand()     {}
+func (Expire) orderCommand()     {}
+func (Confirm) orderCommand()    {}
+func (Dispatch) orderCommand()   {}
+func (Ship) orderCommand()       {}
+func (Deliver) orderCommand()    {}
+func (Cancel) orderCommand()     {}
+func (Refund) orderCommand()     {}
+func (NoteRefund) orderCommand() {}
+func (FailRefund) orderCommand() {}
 
 // Decide returns the events of a command, nothing if there is nothing to do, or the
 // reason why not.
@@ -69,6 +76,20 @@ func Decide(o Order, c Command) ([]orders.Event, error) {
 		return o.deliver(c)
 	case Cancel:
 		return o.cancel(c)
+	case Hold:
+		return o.hold(c)
+	case Approve:
+		return o.decide(Approved, orders.OrderApproved(c))
+	case Reject:
+		return o.decide(Rejected, orders.OrderRejected(c), orders.OrderCancelled{Reason: orders.ReasonRejected})
+	case Expire:
+		return o.expire()
+	case Refund:
+		return o.refund(c)
+	case NoteRefund:
+		return o.noteRefund(c)
+	case FailRefund:
+		return o.failRefund(c)
 	}
 	return nil, nil
 }

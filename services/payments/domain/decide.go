@@ -30,8 +30,11 @@ type Capture struct{}
 // refused.
 type Void struct{}
 
-// Refund notes that the provider has given captured money back.
-type Refund struct{ Minor int64 }
+// Refund notes that the provider has given captured money back under a refund's id.
+type Refund struct {
+	ID    string
+	Minor int64
+}
 
 func (Authorize) paymentCommand() {}
 func (Decline) paymentCommand()   {}
@@ -58,7 +61,7 @@ func Decide(p Payment, c Command) ([]payments.Event, error) {
 		ask, err := p.MayVoid()
 		return event(ask, err, payments.PaymentVoided{})
 	case Refund:
-		return p.refund(c)
+		return p.giveBack(c)
 	}
 	return nil, nil
 }
@@ -116,19 +119,6 @@ func (p Payment) MayVoid() (bool, error) {
 	return false, nil
 }
 
-// MayRefund reports whether the provider is to be asked to give captured money back.
-func (p Payment) MayRefund() (bool, error) {
-	switch p.Status {
-	case payments.Captured:
-		return true, nil
-	case payments.Refunded:
-		return false, nil
-	case payments.Authorized, payments.Voided, payments.Declined:
-		return false, payments.ErrNotCaptured
-	}
-	return false, payments.ErrUnknown
-}
-
 func (p Payment) decline(c Decline) ([]payments.Event, error) {
 	switch p.Status {
 	case "":
@@ -139,15 +129,4 @@ func (p Payment) decline(c Decline) ([]payments.Event, error) {
 		return nil, payments.ErrDiffers
 	}
 	return nil, payments.ErrDiffers
-}
-
-func (p Payment) refund(c Refund) ([]payments.Event, error) {
-	ask, err := p.MayRefund()
-	if err != nil || !ask {
-		return nil, err
-	}
-	if c.Minor < 0 || c.Minor > p.Left() || (c.Minor == 0 && p.Left() > 0) {
-		return nil, payments.ErrTooMuch
-	}
-	return []payments.Event{payments.PaymentRefunded{Amount: money.New(c.Minor, p.Amount.Currency)}}, nil
 }

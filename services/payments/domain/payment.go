@@ -6,12 +6,14 @@
 package domain
 
 import (
+	"slices"
+
 	"github.com/ordermesh/ordermesh/contracts/money"
 	"github.com/ordermesh/ordermesh/contracts/payments"
 )
 
 // Schema is the number of Payment's layout as a snapshot.
-const Schema = 1
+const Schema = 2
 
 // Payment is a payment; the zero value does not exist. Captured and Refunded are in
 // Amount's currency, and 0 ≤ Refunded ≤ Captured ≤ Amount.
@@ -21,11 +23,27 @@ type Payment struct {
 	Amount   money.Amount    `json:"a,omitzero"`
 	Captured int64           `json:"c,omitzero"`
 	Refunded int64           `json:"r,omitzero"`
+	Refunds  []Refunded      `json:"f,omitzero"`
 	Reason   string          `json:"x,omitzero"`
+}
+
+// Refunded is a refund that was made.
+type Refunded struct {
+	ID    string `json:"i,omitzero"` // of the refund; none for a refund of everything
+	Minor int64  `json:"m"`
 }
 
 // Left is what was captured and not given back.
 func (p Payment) Left() int64 { return p.Captured - p.Refunded }
+
+// refund finds a refund that was made.
+func (p Payment) refund(id string) (Refunded, bool) {
+	i := slices.IndexFunc(p.Refunds, func(r Refunded) bool { return r.ID == id })
+	if i < 0 {
+		return Refunded{}, false
+	}
+	return p.Refunds[i], true
+}
 
 // Evolve returns the payment after an event.
 func Evolve(p Payment, e payments.Event) Payment {
@@ -39,6 +57,7 @@ func Evolve(p Payment, e payments.Event) Payment {
 	case payments.PaymentVoided:
 		p.Status = payments.Voided
 	case payments.PaymentRefunded:
+		p.Refunds = append(slices.Clip(p.Refunds), Refunded{ID: e.RefundID, Minor: e.Amount.Minor})
 		if p.Refunded += e.Amount.Minor; p.Left() == 0 {
 			p.Status = payments.Refunded
 		}

@@ -21,7 +21,8 @@ func TestPayment(t *testing.T) {
 	captured := payments.PaymentCaptured{Amount: amount}
 	voided := payments.PaymentVoided{}
 	refunded := payments.PaymentRefunded{Amount: amount}
-	half := payments.PaymentRefunded{Amount: money.New(1299, "EUR")}
+	half := payments.PaymentRefunded{RefundID: "r1", Amount: money.New(1299, "EUR")}
+	rest := payments.PaymentRefunded{RefundID: "r2", Amount: money.New(1299, "EUR")}
 	free := payments.PaymentAuthorized{PaymentID: "ch_8", Amount: money.New(0, "EUR")}
 	nothing := payments.PaymentCaptured{Amount: money.New(0, "EUR")}
 	spec.Run(t, domain.Decide, domain.Evolve, []spec.Case[domain.Command, payments.Event]{
@@ -50,9 +51,14 @@ func TestPayment(t *testing.T) {
 		{Name: "taken money is refunded, not voided", Given: given{authorized, captured}, When: domain.Void{}, Err: payments.ErrCaptured},
 
 		{Name: "taken money is given back", Given: given{authorized, captured}, When: domain.Refund{Minor: 2598}, Then: given{refunded}},
-		{Name: "it is given back in parts", Given: given{authorized, captured}, When: domain.Refund{Minor: 1299}, Then: given{half}},
-		{Name: "the rest is given back", Given: given{authorized, captured, half}, When: domain.Refund{Minor: 1299}, Then: given{half}},
-		{Name: "no more is given back than is left", Given: given{authorized, captured, half}, When: domain.Refund{Minor: 1300}, Err: payments.ErrTooMuch},
+		{Name: "it is given back in parts", Given: given{authorized, captured}, When: domain.Refund{ID: "r1", Minor: 1299}, Then: given{half}},
+		{Name: "each part once", Given: given{authorized, captured, half}, When: domain.Refund{ID: "r1", Minor: 1299}},
+		{Name: "also when everything is given back", Given: given{authorized, captured, half, rest}, When: domain.Refund{ID: "r1", Minor: 1299}},
+		{Name: "a part does not change", Given: given{authorized, captured, half}, When: domain.Refund{ID: "r1", Minor: 1}, Err: payments.ErrRefund},
+		{Name: "the rest is given back", Given: given{authorized, captured, half}, When: domain.Refund{ID: "r2", Minor: 1299}, Then: given{rest}},
+		{Name: "no more is given back than is left", Given: given{authorized, captured, half}, When: domain.Refund{ID: "r2", Minor: 1300}, Err: payments.ErrTooMuch},
+		{Name: "nor when nothing is left", Given: given{authorized, captured, half, rest}, When: domain.Refund{ID: "r3", Minor: 1}, Err: payments.ErrTooMuch},
+		{Name: "nothing is not given back", Given: given{authorized, captured}, When: domain.Refund{ID: "r1"}, Err: payments.ErrTooMuch},
 		{Name: "nothing negative is given back", Given: given{authorized, captured}, When: domain.Refund{Minor: -1}, Err: payments.ErrTooMuch},
 		{Name: "everything is given back once", Given: given{authorized, captured, refunded}, When: domain.Refund{Minor: 2598}},
 		{Name: "money that is only reserved is not refunded", Given: given{authorized}, When: domain.Refund{Minor: 1}, Err: payments.ErrNotCaptured},
@@ -97,7 +103,7 @@ func paymentHistory(t *testing.T, history []byte) {
 		}
 		command := []domain.Command{
 			domain.Authorize{PaymentID: "ch_7", Amount: money.New(max(n, 0), "EUR")}, domain.Decline{Reason: "no"},
-			domain.Capture{}, domain.Void{}, domain.Refund{Minor: n},
+			domain.Capture{}, domain.Void{}, domain.Refund{ID: string("abc"[step[0]%3]), Minor: n},
 		}[step[0]%5]
 		events, err := domain.Decide(p, command)
 		if err != nil && len(events) > 0 {
