@@ -55,7 +55,7 @@ var importRules = []importRule{
 	{packages: `bus/bustest`, own: []string{`bus`, busLeaves, `embedded/natsd`}, others: withLibraries("go.uber.org/goleak")},
 	{packages: `bus/(rpc|event|eventstore|policy|config)`, own: []string{`bus`, busLeaves}, others: busLibraries},
 	{packages: `bus/view`, own: []string{`bus`, busLeaves, `bus/(event|eventstore)`}, others: busLibraries},
-	{packages: `bus/flow`, own: []string{`bus`, busLeaves, `bus/(event|eventstore|rpc|policy)`}, others: busLibraries},
+	{packages: `bus/flow`, own: []string{`bus`, busLeaves, `bus/(event|eventstore|rpc|policy)`}, others: withLibraries("github.com/robfig/cron/v3")},
 	{packages: `bus/(.*)/[a-z]+test`, own: []string{`bus`, `bus/.*`}, others: withLibraries("github.com/google/go-cmp")},
 
 	{packages: `contracts/golden`, own: []string{`bus/contract`}, others: []string{"github.com/google/go-cmp"}},

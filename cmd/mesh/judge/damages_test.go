@@ -352,6 +352,10 @@ var damages = []struct {
 		w.journal("two", 2, "running")
 		w.page("two", map[string]any{"status": "completed", "pages": []uint64{1}})
 	}, true},
+	{"a journal leaves a generation out", checkFlows, "generation 0", func(w *world) {
+		w.journal("two", 2, "running")
+		w.page("two", map[string]any{"status": "completed", "gen": 2})
+	}, true},
 	{"an ended flow goes on", checkFlows, "nothing after completed", func(w *world) { w.journal("del", 9, "running") }, true},
 	{"an unknown status", checkFlows, "a known status", func(w *world) { w.journal("two", 1, "happy") }, true},
 	{"a journal without a start", checkFlows, "the sequence of the start", func(w *world) { w.page("two", map[string]any{"status": "completed", "start": 0}) }, true},

@@ -22,6 +22,7 @@ type instance struct {
 	last    uint64 // sequence of the last journal message, 0 for none
 	status  string
 	reason  string
+	gen     int
 	pages   []uint64
 	records contract.Raw // of the newest page, while the instance runs
 }
@@ -32,6 +33,7 @@ type journalPage struct {
 	Flow    string       `json:"flow"`
 	ID      string       `json:"id"`
 	Start   uint64       `json:"start"`
+	Gen     int          `json:"gen"` // how often it continued as new
 	Status  string       `json:"status"`
 	Reason  string       `json:"reason"`
 	Pages   []uint64     `json:"pages"`
@@ -53,6 +55,8 @@ type journalRecord struct {
 const (
 	flowStuck   = "stuck"
 	flowWaiting = "waiting"
+
+	scheduleFlow = "schedule" // the name of the flows that start others by the clock
 )
 
 var (
@@ -77,7 +81,7 @@ func (p *flowPart) hear(m message) {
 	}
 	p.grow(in, m, page)
 	in.last, in.status, in.reason = m.Sequence, page.Status, page.Reason
-	in.pages, in.records = page.Pages, page.Records
+	in.gen, in.pages, in.records = page.Gen, page.Pages, page.Records
 	if in.ended() {
 		in.records = nil
 	}
@@ -94,7 +98,7 @@ func (p *flowPart) of(service, name, id string) *instance {
 }
 
 // grow holds a journal message to the one before it: nothing that was recorded may
-// be gone, and an end is final.
+// be gone while it is of the same generation, and an end is final.
 func (p *flowPart) grow(in *instance, m message, page journalPage) {
 	switch {
 	case !slices.Contains(flowEnded, page.Status) && !slices.Contains(flowActive, page.Status):
@@ -104,6 +108,9 @@ func (p *flowPart) grow(in *instance, m message, page journalPage) {
 	case in.last == 0 || m.Header.Get("Nats-Rollup") != "":
 	case in.ended():
 		p.find(in, m.Sequence, "nothing after "+in.status, page.Status)
+	case page.Gen == in.gen+1: // its journal begins anew
+	case page.Gen != in.gen:
+		p.find(in, m.Sequence, "generation "+number(in.gen), number(page.Gen))
 	case len(page.Pages) == len(in.pages)+1:
 		if page.Pages[len(in.pages)] != in.last || !slices.Equal(page.Pages[:len(in.pages)], in.pages) {
 			p.find(in, m.Sequence, "a new page after message "+number(in.last), "another page before it")
@@ -176,10 +183,14 @@ func checkoutOf(orderID string) string {
 	return contract.FlowLog(orders.Descriptor.Name, orders.CheckoutFlow, orderID)
 }
 
-// waitsRightly reports whether a flow may wait while the mesh is at rest: the checkout
-// of an order about which a person must decide.
+// waitsRightly reports whether a flow may wait while the mesh is at rest: a schedule,
+// which is a flow that waits for its next time, and the checkout of an order about
+// which a person must decide.
 func (c *court) waitsRightly(subject string) bool {
 	_, name, id, ok := contract.ParseFlowLog(subject)
+	if name == scheduleFlow {
+		return true
+	}
 	if !ok || name != orders.CheckoutFlow {
 		return false
 	}

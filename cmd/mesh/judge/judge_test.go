@@ -270,6 +270,19 @@ func TestVoidThatOvertakesTheAuthorization(t *testing.T) {
 	wantClean(t, atRest(t, w))
 }
 
+// A schedule waits for ever, and its journal begins anew each time.
+func TestASchedule(t *testing.T) {
+	t.Parallel()
+	w := good(t)
+	for gen := range 3 {
+		w.add(contract.FlowStream, contract.FlowLog("orders", "schedule", "nightly"), map[string]any{
+			"flow": "schedule", "id": "nightly", "start": 1, "gen": gen, "status": "waiting",
+			"records": []any{map[string]any{"i": 0, "kind": "now", "out": gen}},
+		})
+	}
+	wantClean(t, atRest(t, w))
+}
+
 func TestReportForPeople(t *testing.T) {
 	t.Parallel()
 	w := good(t)
