@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ordermesh/ordermesh/bus/bustest"
@@ -151,6 +152,7 @@ type script struct {
 	calls   int
 	reads   int // of Last
 	onLast  func()
+	peeks   atomic.Int64
 }
 
 func (s *script) then(f func(context.Context, eventstore.Message, uint64) (uint64, error)) *script {
@@ -180,6 +182,11 @@ func (s *script) Last(ctx context.Context, subject string) (eventstore.Message, 
 		f()
 	}
 	return s.Log.Last(ctx, subject)
+}
+
+func (s *script) Peek(ctx context.Context, subject string) (eventstore.Message, error) {
+	s.peeks.Add(1)
+	return s.Log.Peek(ctx, subject)
 }
 
 func (s *script) counts() (appends, reads int) {

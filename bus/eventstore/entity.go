@@ -102,9 +102,9 @@ func (e *Entity[S, C, E]) Get(ctx context.Context, id string) (S, uint64, error)
 	return e.submit(ctx, id, r)
 }
 
-// Peek returns the entity's state and version as far as this process knows them; what
-// it does not know it asks any replica. It may be behind: use it to choose what to try
-// next, where the try itself finds out, and never for an answer.
+// Peek returns the entity's state and version as far as this process remembers them:
+// version 0 when it does not, although the entity may exist. Use it to choose what to
+// try next, where the try itself finds out, and never for an answer.
 func (e *Entity[S, C, E]) Peek(ctx context.Context, id string) (S, uint64, error) {
 	r := e.request(ctx)
 	r.read, r.stale = true, true

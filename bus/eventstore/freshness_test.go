@@ -205,7 +205,7 @@ func (f *flakyReads) Last(ctx context.Context, subject string) (eventstore.Messa
 	return f.Log.Last(ctx, subject)
 }
 
-func TestAPeekMayBeBehindAndAsksNoLeader(t *testing.T) {
+func TestAPeekReadsNothing(t *testing.T) {
 	t.Parallel()
 	log := eventstore.NewMemoryLog()
 	s := &script{Log: log}
@@ -216,18 +216,57 @@ func TestAPeekMayBeBehindAndAsksNoLeader(t *testing.T) {
 			t.Errorf("peeked at %+v, version %d, %v; want %d at %d", c, v, err, n, version)
 		}
 	}
-	peek("a", 0, 0)
 	do(t, theirs, "a", "", command{add: 1})
 	peek("a", 0, 0)
 	do(t, ours, "a", "", command{add: 1}) // the append finds out
 	peek("a", 2, 2)
-	do(t, theirs, "b", "", command{add: 3})
-	peek("b", 3, 1) // what is not in memory is read
-	if _, leader := s.counts(); leader != 1 {
-		t.Errorf("%d reads from the leader, want the one of the append", leader)
-	}
 	do(t, theirs, "a", "", command{add: 1})
+	peek("a", 2, 2)
+	if _, reads := s.counts(); reads != 1 || s.peeks.Load() != 0 {
+		t.Errorf("%d reads from the leader and %d others, want the one of the append", reads, s.peeks.Load())
+	}
 	if c, v := get(t, ours, "a"); c.N != 3 || v != 3 {
 		t.Errorf("after a peek a read is old: %+v at %d", c, v)
 	}
+}
+
+func TestAFirstCommandReadsNothing(t *testing.T) {
+	t.Parallel()
+	s := &script{Log: eventstore.NewMemoryLog()}
+	e := newCounters(s)
+	if c, v := do(t, e, "a", "first", command{add: 1}); c.N != 1 || v != 1 {
+		t.Errorf("%+v at %d", c, v)
+	}
+	if appends, reads := s.counts(); appends != 1 || reads != 0 || s.peeks.Load() != 0 {
+		t.Errorf("%d appends, %d reads from the leader and %d others, want one append", appends, reads, s.peeks.Load())
+	}
+}
+
+// A process that has never met an entity supposes that there is none. Whatever it is
+// asked to do, that must not show.
+func TestWhatIsNotRememberedIsFoundOut(t *testing.T) {
+	eachLog(t, func(t *testing.T, open func() eventstore.Log) {
+		t.Helper()
+		log := open()
+		first := newCounters(log)
+		do(t, first, "a", "limit", command{limit: 3})
+		do(t, first, "a", "add", command{add: 2})
+		for name, ask := range map[string]func(*counters) (counter, uint64, error){
+			"a repeated command": func(e *counters) (counter, uint64, error) {
+				return e.Do(t.Context(), "a", "add", command{add: 2})
+			},
+			"nothing to do": func(e *counters) (counter, uint64, error) { return e.Do(t.Context(), "a", "", command{}) },
+			"a read":        func(e *counters) (counter, uint64, error) { return e.Get(t.Context(), "a") },
+		} {
+			if c, v, err := ask(newCounters(log)); err != nil || c.N != 2 || v != 2 {
+				t.Errorf("%s answers %+v at %d, %v", name, c, v, err)
+			}
+		}
+		if _, v, err := newCounters(log).Do(t.Context(), "a", "more", command{add: 2}); !errors.Is(err, errLimit) || v != 2 {
+			t.Errorf("over the limit answers version %d, %v", v, err)
+		}
+		if c, v := do(t, newCounters(log), "a", "one", command{add: 1}); c.N != 3 || v != 3 {
+			t.Errorf("%+v at %d", c, v)
+		}
+	})
 }

@@ -49,15 +49,10 @@ func (e *Entity[S, C, E]) process(ctx context.Context, s *slot[S, C], group []*r
 // that allows. A verdict other than undecided says that the image is now newer than
 // the group.
 func (e *Entity[S, C, E]) step(ctx context.Context, s *slot[S, C], group []*request[S, C], current bool) (int, verdict, error) {
-	if !s.loaded {
-		fresh, err := e.load(ctx, s, group)
-		if err != nil {
-			return 0, undecided, err
-		}
-		current = fresh
+	d, n, current, err := e.propose(ctx, s, group, current)
+	if err != nil {
+		return 0, undecided, err
 	}
-	d := newDraft(s)
-	n := e.decideAll(d, s, group)
 	if d.commands == 0 {
 		if !current && !failpoint.StaleRefusal && !allStale(group) {
 			if same, err := e.confirm(ctx, s); err != nil || !same {
@@ -78,6 +73,34 @@ func (e *Entity[S, C, E]) step(ctx context.Context, s *slot[S, C], group []*requ
 	}
 	e.answer(group[:n])
 	return n, v, nil
+}
+
+// propose decides a group on the image, loading it when there is none, and reports
+// whether that is as fresh as the group. An entity that this process has never met is
+// at first supposed not to exist, as it does not when its first command comes: if
+// something can be appended on that, the append finds out and the load is saved.
+func (e *Entity[S, C, E]) propose(ctx context.Context, s *slot[S, C], group []*request[S, C], current bool) (*draft[S], int, bool, error) {
+	if !s.loaded && s.known == 0 {
+		s.image, s.loaded = image[S]{}, true
+		d := newDraft(s)
+		n := e.decideAll(d, s, group)
+		if d.commands > 0 {
+			return d, n, false, nil
+		}
+		s.loaded = false
+		if allStale(group) {
+			return d, n, false, nil
+		}
+	}
+	if !s.loaded {
+		fresh, err := e.load(ctx, s, group)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		current = fresh
+	}
+	d := newDraft(s)
+	return d, e.decideAll(d, s, group), current, nil
 }
 
 // allStale says whether nobody in the group minds an old image.
