@@ -96,6 +96,8 @@ func badInputs() []badInput {
 		{"input deep", "flows.start", `{"service":"orders","flow":"checkout","id":"o1","input":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, ""},
 		{"input oversize", "flows.start", `{"service":"orders","flow":"checkout","id":"o1","input":"` + strings.Repeat("a", 300<<10) + `"}`, ""},
 		{"version of a flow", "flows.start", `{"service":"orders","flow":"checkout","id":"o1","version":2}`, "/version"},
+		{"no signal", "flows.signal", `{"service":"orders","flow":"checkout","id":"o1","signal_id":"s1"}`, "/signal"},
+		{"no signal id", "flows.signal", `{"service":"orders","flow":"checkout","id":"o1","signal":"s"}`, "/signal_id"},
 		{"no reason", "flows.cancel", `{"service":"orders","flow":"checkout","id":"o1"}`, "/reason"},
 		{"flow *", "flows.retry", `{"service":"orders","flow":"*","id":"o1"}`, "/flow"},
 		{"flow id >", "flows.get", `{"service":"orders","flow":"checkout","id":">"}`, "/id"},

@@ -75,14 +75,25 @@ func (c *cli) printJSON(v any) error {
 	return err
 }
 
+// Colours and weights of a terminal.
+const (
+	strong = "1"
+	dimmed = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	cyan   = "36"
+)
+
 // bold marks text in a terminal and leaves it alone elsewhere.
-func (c *cli) bold(text string) string { return c.paint("1", text) }
+func (c *cli) bold(text string) string { return c.paint(strong, text) }
 
 // dim is for what may be skipped.
-func (c *cli) dim(text string) string { return c.paint("2", text) }
+func (c *cli) dim(text string) string { return c.paint(dimmed, text) }
 
+// paint colours text in a terminal; an empty code leaves it alone.
 func (c *cli) paint(code, text string) string {
-	if !colours(c.out) {
+	if code == "" || !colours(c.out) {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
@@ -90,6 +101,11 @@ func (c *cli) paint(code, text string) string {
 
 // colours reports whether w is a terminal that wants them.
 func colours(w io.Writer) bool {
+	return terminal(w) && os.Getenv("NO_COLOR") == ""
+}
+
+// terminal reports whether w is a terminal that can be drawn on.
+func terminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("TERM") != "dumb"
 }

@@ -2,23 +2,24 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
-	"github.com/ordermesh/ordermesh/bus/flow"
-	"github.com/ordermesh/ordermesh/bus/telemetry"
+	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/contracts/flows"
 )
 
 func flowCommand(c *cli) *cobra.Command {
-	return inGroup(groupLook, group("flow", "Look at durable flows, cancel them, help those that are stuck",
-		"  mesh flow list --status stuck\n  mesh flow show checkout k3v5w2q7a4m6x2c3z5y7b2d4f6\n  mesh flow retry checkout k3v5w2q7a4m6x2c3z5y7b2d4f6",
-		flowList(c), flowShow(c), flowCancel(c), flowRetry(c)))
+	return inGroup(groupLook, group("flow", "Look at durable flows, start and steer them",
+		"  mesh flow ls --status stuck\n  mesh flow show checkout k3v5w2q7a4m6x2c3z5y7b2d4f6\n  mesh flow retry checkout k3v5w2q7a4m6x2c3z5y7b2d4f6",
+		flowList(c), flowShow(c), flowStart(c), flowSignal(c), flowCancel(c), flowRetry(c)))
 }
+
+// exampleFlow is the instance of all examples.
+const exampleFlow = "checkout k3v5w2q7a4m6x2c3z5y7b2d4f6"
 
 // flowFlags say which mesh and which service.
 type flowFlags struct {
@@ -31,20 +32,31 @@ func (o *flowFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.service, "service", "", "`service` that runs the flow, if its name leaves a choice")
 }
 
-// with connects and calls f with a client for the service that runs the named flow.
-func (o *flowFlags) with(ctx context.Context, name string, f func(context.Context, *flow.Client) error) error {
-	service, err := o.serviceOf(name)
-	if err != nil {
-		return err
-	}
+// with connects and calls f with a client of the flows service.
+func (o *flowFlags) with(ctx context.Context, f func(context.Context, *rpc.Client) error) error {
 	conn, err := o.nats.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	return f(ctx, rpc.NewClient(conn))
+}
+
+// ask calls the flows service.
+func ask[Req, Resp any](ctx context.Context, client *rpc.Client, m contract.Method[Req, Resp], req Req) (Resp, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	return f(ctx, flow.NewClient(conn, service))
+	resp, err := rpc.Call(ctx, client, m, req)
+	if errors.Is(err, contract.ErrUnavailable) {
+		return resp, usagef("the flows service does not answer: is it running? ('mesh run flows')")
+	}
+	return resp, err
+}
+
+// ref names an instance, whose service follows from the flow's name.
+func (o *flowFlags) ref(args []string) (flows.Ref, error) {
+	service, err := o.serviceOf(args[0])
+	return flows.Ref{Service: service, Flow: args[0], ID: args[1]}, err
 }
 
 // serviceOf finds the one service whose descriptor names the flow.
@@ -70,141 +82,17 @@ func (o *flowFlags) serviceOf(name string) (string, error) {
 	return "", usagef("several services run a flow %q: choose with --service from %s", name, strings.Join(found, ", "))
 }
 
-// flowState is an instance as JSON shows it.
-type flowState struct {
-	Flow    string       `json:"flow"`
-	ID      string       `json:"id"`
-	Version int          `json:"version,omitzero"`
-	Status  flow.Status  `json:"status"`
-	Started time.Time    `json:"started_at"`
-	Reason  string       `json:"reason,omitzero"`
-	Error   string       `json:"error,omitzero"`
-	Result  contract.Raw `json:"result,omitzero"`
-	Steps   []flowStep   `json:"steps"`
-}
-
-type flowStep struct {
-	Kind     string    `json:"kind"`
-	Name     string    `json:"name"`
-	Done     bool      `json:"done"`
-	Attempts int       `json:"attempts,omitzero"`
-	At       time.Time `json:"at,omitzero"`
-	Error    string    `json:"error,omitzero"`
-	Due      time.Time `json:"next_attempt_at,omitzero"`
-}
-
-func jsonFlow(s flow.State) flowState {
-	out := flowState{
-		Flow: s.Flow, ID: s.ID, Version: s.Version, Status: s.Status, Started: s.Started.UTC(),
-		Reason: s.Reason, Error: errorText(s.Err), Result: s.Result, Steps: []flowStep{},
+// statusColour is how a status looks in a terminal.
+func statusColour(s flows.Status) string {
+	switch s {
+	case flows.Completed:
+		return green
+	case flows.Failed, flows.Cancelled, flows.Compensating:
+		return yellow
+	case flows.Stuck:
+		return red
+	case flows.Pending, flows.Running, flows.Waiting:
+		return cyan
 	}
-	for _, step := range s.Steps {
-		text := step.Last
-		if step.Err != nil {
-			text = step.Err.Error()
-		}
-		out.Steps = append(out.Steps, flowStep{
-			Kind: step.Kind, Name: step.Name, Done: step.Done, Attempts: step.Attempts,
-			At: step.At.UTC(), Error: text, Due: step.Due.UTC(),
-		})
-	}
-	return out
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
-func flowShow(c *cli) *cobra.Command {
-	var o flowFlags
-	cmd := &cobra.Command{
-		Use: "show <flow> <id>", Short: "Show one flow with every step that it has taken",
-		Example: "  mesh flow show checkout k3v5w2q7a4m6x2c3z5y7b2d4f6", Args: exactly("a flow", "an id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.with(cmd.Context(), args[0], func(ctx context.Context, client *flow.Client) error {
-				state, err := client.Get(ctx, args[0], args[1])
-				if err != nil {
-					return err
-				}
-				if c.json {
-					return c.printJSON(jsonFlow(state))
-				}
-				return c.printFlow(jsonFlow(state))
-			})
-		},
-	}
-	o.add(cmd)
-	return cmd
-}
-
-func (c *cli) printFlow(s flowState) error {
-	fmt.Fprintf(c.out, "%s %s  %s  %s\n", s.Flow, s.ID, c.bold(string(s.Status)), c.dim("started "+s.Started.Local().Format(time.DateTime)))
-	for _, text := range []string{s.Reason, s.Error} {
-		if text != "" {
-			fmt.Fprintf(c.out, "  %s\n", telemetry.Escape(text))
-		}
-	}
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	for _, step := range s.Steps {
-		mark, when := "✔", step.At
-		if !step.Done {
-			mark, when = "…", step.Due
-		}
-		note := ""
-		if step.Attempts > 1 || step.Error != "" {
-			note = fmt.Sprintf("%d attempts  %s", step.Attempts, telemetry.Escape(step.Error))
-		}
-		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\n", mark, step.Kind, step.Name, clock(when), note)
-	}
-	return table.Flush()
-}
-
-func clock(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.Local().Format("15:04:05.000")
-}
-
-func flowCancel(c *cli) *cobra.Command {
-	var reason string
-	cmd := flowSteer(c, "cancel", "Ask a flow to stop; what it did is undone", "will stop at its next step",
-		func(ctx context.Context, client *flow.Client, name, id string) error {
-			return client.Cancel(ctx, name, id, reason)
-		})
-	cmd.Flags().StringVar(&reason, "reason", "cancelled by an operator", "`why`, for those who look at it later")
-	return cmd
-}
-
-func flowRetry(c *cli) *cobra.Command {
-	return flowSteer(c, "retry", "Let a stuck flow go on where it got stuck", "goes on",
-		func(ctx context.Context, client *flow.Client, name, id string) error {
-			return client.Retry(ctx, name, id)
-		})
-}
-
-// flowSteer is a command that sends one instance an input.
-func flowSteer(c *cli, verb, short, done string, act func(ctx context.Context, client *flow.Client, name, id string) error) *cobra.Command {
-	var o flowFlags
-	cmd := &cobra.Command{
-		Use: verb + " <flow> <id>", Short: short, Args: exactly("a flow", "an id"),
-		Example: "  mesh flow " + verb + " checkout k3v5w2q7a4m6x2c3z5y7b2d4f6",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.with(cmd.Context(), args[0], func(ctx context.Context, client *flow.Client) error {
-				if err := act(ctx, client, args[0], args[1]); err != nil {
-					return err
-				}
-				if c.json {
-					return c.printJSON(map[string]any{"flow": args[0], "id": args[1], "outcome": verb + " requested"})
-				}
-				_, err := fmt.Fprintf(c.out, "%s %s %s\n", args[0], args[1], done)
-				return err
-			})
-		},
-	}
-	o.add(cmd)
-	return cmd
+	return strong
 }

@@ -42,7 +42,7 @@ func TestReadme(t *testing.T) {
 			t.Errorf("no service serves %s", subject)
 		}
 	}
-	for _, m := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(readme, -1) {
+	for _, m := range regexp.MustCompile(`\]\(([^):\s]+)\)`).FindAllStringSubmatch(readme, -1) {
 		if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
 			t.Errorf("the README links to a file that is not there: %v", err)
 		}

@@ -26,6 +26,10 @@ var (
 		contract.Doc("lists flows by service, name, status and age"))
 )
 
+// ScheduleFlow is the flow that keeps a service's schedules; the id of an instance is
+// the schedule's name. It is not started from outside.
+const ScheduleFlow = "schedule"
+
 // Ref names one instance of a flow.
 type Ref struct {
 	Service string `json:"service"`
@@ -129,20 +133,22 @@ func (s Status) Ended() bool { return s == Completed || s == Failed || s == Canc
 
 // Instance is one flow as it is now.
 type Instance struct {
-	Service   string       `json:"service"`
-	Flow      string       `json:"flow"`
-	ID        string       `json:"id"`
-	Version   int          `json:"version,omitzero"` // of the flow's code; absent while it is pending
-	Status    Status       `json:"status"`
-	Reason    string       `json:"reason,omitzero"` // why it is stuck, failed or cancelled
-	Error     *Problem     `json:"error,omitzero"`  // with which it failed or was cancelled
-	Result    contract.Raw `json:"result,omitzero"`
-	Report    contract.Raw `json:"report,omitzero"` // what the flow says of its progress
-	Wait      *Wait        `json:"wait,omitzero"`   // what it waits for
-	StartedAt time.Time    `json:"started_at"`
-	UpdatedAt time.Time    `json:"updated_at,omitzero"` // in lists
-	Deadline  time.Time    `json:"deadline,omitzero"`   // of the whole flow
-	Steps     []StepInfo   `json:"steps,omitzero"`      // not in lists
+	Service    string       `json:"service"`
+	Flow       string       `json:"flow"`
+	ID         string       `json:"id"`
+	Version    int          `json:"version,omitzero"` // of the flow's code; absent while it is pending
+	Status     Status       `json:"status"`
+	Reason     string       `json:"reason,omitzero"` // why it is stuck, failed or cancelled
+	Error      *Problem     `json:"error,omitzero"`  // with which it failed or was cancelled
+	Result     contract.Raw `json:"result,omitzero"`
+	Report     contract.Raw `json:"report,omitzero"` // what the flow says of its progress
+	Wait       *Wait        `json:"wait,omitzero"`   // what it waits for
+	StartedAt  time.Time    `json:"started_at"`
+	UpdatedAt  time.Time    `json:"updated_at,omitzero"` // in lists
+	Deadline   time.Time    `json:"deadline,omitzero"`   // of the whole flow
+	Generation int          `json:"generation,omitzero"` // how often it was continued as new
+	Signals    []string     `json:"signals,omitzero"`    // that came and were not taken yet
+	Steps      []StepInfo   `json:"steps,omitzero"`      // not in lists
 }
 
 // Problem is an error as a caller of the flow would see it.
@@ -154,7 +160,7 @@ type Problem struct {
 
 // Wait is what an instance waits for.
 type Wait struct {
-	Kind  string    `json:"kind"` // such as "timer" or "signal"
+	Kind  string    `json:"kind"` // "timer", "signal", or "outcome" of another flow
 	Name  string    `json:"name"`
 	Since time.Time `json:"since,omitzero"`
 	Due   time.Time `json:"due,omitzero"` // when it stops waiting; absent: without end
@@ -162,11 +168,12 @@ type Wait struct {
 
 // StepInfo is one operation of an instance, in the order in which they happened.
 type StepInfo struct {
-	Kind          string    `json:"kind"` // such as "step", "undo" or "cancel"
-	Name          string    `json:"name,omitzero"`
-	Done          bool      `json:"done"` // it has its outcome
-	Attempts      int       `json:"attempts,omitzero"`
-	At            time.Time `json:"at,omitzero"`    // when it was done, or last tried
-	Error         string    `json:"error,omitzero"` // of the last attempt
-	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
+	Kind     string    `json:"kind"` // such as "step", "undo" or "cancel"
+	Name     string    `json:"name,omitzero"`
+	Done     bool      `json:"done"` // it has its outcome
+	Attempts int       `json:"attempts,omitzero"`
+	At       time.Time `json:"at,omitzero"`        // when it was done, or last tried
+	Error    string    `json:"error,omitzero"`     // of the last attempt
+	TimedOut bool      `json:"timed_out,omitzero"` // the signal did not come in time
+	Due      time.Time `json:"due,omitzero"`       // when a wait is over, or when the next attempt is due
 }

@@ -21,8 +21,8 @@ func TestContract(t *testing.T) {
 		Result:    contract.Raw(`{"status":"shipped"}`),
 		Report:    contract.Raw(`{"parcels":2}`),
 		Wait:      &flows.Wait{Kind: "signal", Name: "approved", Since: at, Due: at.Add(time.Hour)},
-		StartedAt: at, UpdatedAt: at, Deadline: at.Add(2 * time.Hour),
-		Steps: []flows.StepInfo{{Kind: "step", Name: "reserve", Done: true, Attempts: 2, Error: "unavailable", At: at, NextAttemptAt: at}},
+		StartedAt: at, UpdatedAt: at, Deadline: at.Add(2 * time.Hour), Generation: 3, Signals: []string{"late"},
+		Steps: []flows.StepInfo{{Kind: "step", Name: "reserve", Done: true, Attempts: 2, Error: "unavailable", TimedOut: true, At: at, Due: at}},
 	}
 	s := golden.New(t)
 	golden.Method(s, flows.Start, flows.StartFlow{Service: "orders", Flow: "checkout", ID: "o1", Input: contract.Raw(`{"order_id":"o1"}`)}, instance)

@@ -24,7 +24,26 @@ func (s *Service) start(ctx context.Context, req flows.StartFlow) (flows.Instanc
 	if len(input) == 0 {
 		input = emptyInput
 	}
+	if t.versions[req.Flow] == 0 {
+		return flows.Instance{}, flows.ErrNoFlow.At("/flow").Sayf("the flow %s is not started from outside", req.Flow)
+	}
 	if err := t.engine.StartRaw(ctx, req.Flow, t.versions[req.Flow], req.ID, input); err != nil {
+		return flows.Instance{}, blamed(err)
+	}
+	return t.show(ctx, req.Ref())
+}
+
+// signal leaves it to the engine that a signal id is taken once.
+func (s *Service) signal(ctx context.Context, req flows.SignalFlow) (flows.Instance, error) {
+	t, err := s.find(ctx, req.Ref())
+	if err != nil {
+		return flows.Instance{}, err
+	}
+	var data any
+	if len(req.Data) > 0 {
+		data = req.Data
+	}
+	if err := t.engine.Signal(ctx, req.Flow, req.ID, req.Signal, req.SignalID, data); err != nil {
 		return flows.Instance{}, blamed(err)
 	}
 	return t.show(ctx, req.Ref())
@@ -79,7 +98,7 @@ func (s *Service) find(ctx context.Context, ref flows.Ref) (*target, error) {
 	if t == nil {
 		return nil, flows.ErrNoService.At("/service").Sayf("no service %s runs flows: there is %s", ref.Service, enumerate(s.targets))
 	}
-	if t.versions[ref.Flow] == 0 {
+	if !t.has(ref.Flow) {
 		return nil, flows.ErrNoFlow.At("/flow").Sayf("the service %s has no flow %s: it has %s", ref.Service, ref.Flow, enumerate(t.versions))
 	}
 	return t, nil

@@ -40,9 +40,21 @@ type Service struct {
 
 // target is a service that runs flows.
 type target struct {
-	engine   engine
+	engine   *flow.Client
 	versions map[string]int // of its flows, by name
 }
+
+func newTarget(conn *bus.Conn, d contract.Service) *target {
+	t := &target{engine: flow.NewClient(conn, d.Name), versions: map[string]int{}}
+	for _, f := range d.Flows {
+		t.versions[f.Name] = max(f.Version, t.versions[f.Name])
+	}
+	return t
+}
+
+// has reports whether the service runs the flow: it does what it says, and keeps its
+// schedules.
+func (t *target) has(name string) bool { return t.versions[name] > 0 || name == flows.ScheduleFlow }
 
 // New builds the service on a connection and starts nothing.
 func New(conn *bus.Conn, cfg Config) (*Service, error) {
@@ -58,17 +70,13 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	}
 	s := &Service{targets: map[string]*target{}, index: newIndex(cfg.Keep), server: server}
 	for _, d := range cfg.Services {
-		if len(d.Flows) == 0 {
-			continue
+		if len(d.Flows) > 0 {
+			s.targets[d.Name] = newTarget(conn, d)
 		}
-		t := &target{engine: client{flow.NewClient(conn, d.Name)}, versions: map[string]int{}}
-		for _, f := range d.Flows {
-			t.versions[f.Name] = max(f.Version, t.versions[f.Name])
-		}
-		s.targets[d.Name] = t
 	}
 	s.follower = flow.NewFollower(conn, contract.EveryService, s.index.take, s.index.clear)
 	rpc.Handle(server, flows.Start, s.start)
+	rpc.Handle(server, flows.Signal, s.signal)
 	rpc.Handle(server, flows.Cancel, s.cancel)
 	rpc.Handle(server, flows.Retry, s.retry)
 	rpc.Handle(server, flows.Get, s.get)

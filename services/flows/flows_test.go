@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/bustest"
@@ -31,8 +34,8 @@ var hosts = []contract.Service{
 	{Name: "idle"},
 }
 
-// job is what the flows of these tests do: "ok", "fail", "hold" until let go or
-// cancelled, or "stuck" until it is retried.
+// job is what the flows of these tests do: "ok", "fail", "hold" until cancelled, "wait"
+// for two signals, or "stuck" until it is mended and retried.
 type job struct {
 	Do string `json:"do"`
 }
@@ -93,6 +96,9 @@ func (w *world) work(t *testing.T, service string, names ...string) {
 }
 
 func (w *world) run(run *flow.Run, in job) (done, error) {
+	if in.Do == "wait" {
+		return told(run)
+	}
 	if in.Do == "stuck" {
 		flow.Compensate(run, "mend", func(context.Context) error {
 			if _, ok := w.mended.Load(run.ID()); !ok {
@@ -116,6 +122,20 @@ func (w *world) run(run *flow.Run, in job) (done, error) {
 		return done{Did: in.Do, As: telemetry.ActorFrom(ctx).Who}, nil
 	}, flow.WithRetry(flow.Retry{First: 5 * time.Millisecond, Max: 50 * time.Millisecond}))
 	return out, err
+}
+
+// told waits for two words and returns both.
+func told(run *flow.Run) (done, error) {
+	var all done
+	for range 2 {
+		run.Report(map[string]string{"so_far": all.Did})
+		word, err := flow.Await[job](run, "word", time.Hour)
+		if err != nil {
+			return all, err
+		}
+		all.Did += word.Do
+	}
+	return all, nil
 }
 
 func input(do string) contract.Raw { return contract.Raw(fmt.Sprintf(`{"do":%q}`, do)) }
@@ -241,6 +261,93 @@ func TestCancelAndRetry(t *testing.T) {
 	w.mended.Store("2", true)
 	call(t, w, wire.Retry, wire.Ref{Service: "shop", Flow: "sell", ID: "2"})
 	w.until(t, "shop", "sell", "2", wire.Failed)
+}
+
+func TestSignal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flows.Config{})
+	w.work(t, "shop", "sell")
+	w.start(t, "shop", "sell", "1", "wait")
+	waiting := w.until(t, "shop", "sell", "1", wire.Waiting)
+	if wait := waiting.Wait; wait == nil || wait.Kind != "signal" || wait.Name != "word" || wait.Due.Before(time.Now()) || wait.Since.IsZero() {
+		t.Errorf("%+v", wait)
+	}
+	if string(waiting.Report) != `{"so_far":""}` {
+		t.Errorf("it reports %s", waiting.Report)
+	}
+	bustest.Eventually(t, patience, func() bool {
+		ids, _ := w.names(t, wire.ListFlows{Status: wire.Waiting})
+		return slices.Equal(ids, []string{"shop/sell/1"})
+	})
+	signal := wire.SignalFlow{Service: "shop", Flow: "sell", ID: "1", Signal: "word", SignalID: "s1", Data: input("a")}
+	for range 3 { // a signal id is taken once
+		call(t, w, wire.Signal, signal)
+	}
+	bustest.Eventually(t, patience, func() bool {
+		now := call(t, w, wire.Get, wire.Ref{Service: "shop", Flow: "sell", ID: "1"})
+		return string(now.Report) == `{"so_far":"a"}` && now.Status == wire.Waiting
+	})
+	early := signal
+	early.Signal, early.SignalID = "later", "s2"
+	call(t, w, wire.Signal, early) // nobody waits for it
+	bustest.Eventually(t, patience, func() bool {
+		return slices.Equal(call(t, w, wire.Get, wire.Ref{Service: "shop", Flow: "sell", ID: "1"}).Signals, []string{"later"})
+	})
+	signal.SignalID, signal.Data = "s3", nil
+	call(t, w, wire.Signal, signal)
+	if end := w.until(t, "shop", "sell", "1", wire.Completed); string(end.Result) != `{"did":"a","as":""}` {
+		t.Errorf("the flow was told %s", end.Result)
+	}
+	refused(t, w, wire.Signal, signal, wire.ErrEnded, "/id")
+	signal.ID = "nothing"
+	refused(t, w, wire.Signal, signal, wire.ErrUnknown, "/id")
+	signal.Flow = "grow"
+	refused(t, w, wire.Signal, signal, wire.ErrNoFlow, "/flow")
+}
+
+// TestTrace: what a request starts belongs to the request's trace.
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flows.Config{})
+	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	conn := w.broker.Dial(t)
+	msg := nats.NewMsg(wire.Start.Subject())
+	msg.Data = []byte(`{"service":"shop","flow":"sell","id":"1"}`)
+	msg.Header[contract.HeaderTrace] = []string{trace}
+	if _, err := conn.NATS().RequestMsg(msg, patience); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := conn.JetStream().Stream(t.Context(), contract.FlowStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, err := stream.GetMsg(t.Context(), stream.CachedInfo().State.LastSeq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := start.Header.Get(contract.HeaderTrace); !strings.Contains(got, trace[3:35]) {
+		t.Errorf("the flow is in the trace %q", got)
+	}
+}
+
+// TestSchedulesAreShown: a service's schedules are flows that are not started from
+// outside.
+func TestSchedulesAreShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flows.Config{})
+	sell := flow.Define("sell", 2, w.run)
+	worker, err := flow.NewWorker(w.broker.Dial(t, bustest.WithService("shop")), "shop", []flow.Registered{sell},
+		flow.WithSchedules(flow.Every("nightly", 24*time.Hour, sell, job{Do: "ok"}, flow.Skip)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bustest.Run(t, worker)
+	bustest.Eventually(t, patience, func() bool {
+		ids, _ := w.names(t, wire.ListFlows{Flow: wire.ScheduleFlow})
+		return slices.Equal(ids, []string{"shop/schedule/nightly"})
+	})
+	w.until(t, "shop", wire.ScheduleFlow, "nightly", wire.Waiting)
+	refused(t, w, wire.Start, wire.StartFlow{Service: "shop", Flow: wire.ScheduleFlow, ID: "hourly"}, wire.ErrNoFlow, "/flow")
 }
 
 // TestActor: a flow runs for who started it, and not for customers.
@@ -406,10 +513,37 @@ func TestListSurvivesARestart(t *testing.T) {
 	bustest.Eventually(t, patience, complete(4))
 }
 
+// TestRights: beside what it needs, the service's user is denied everything; that it
+// is denied nothing that it needs, every test of this package holds.
+func TestRights(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flows.Config{})
+	conn := w.broker.Dial(t, bustest.WithService("flows"), bustest.WithUser("flows", "p"))
+	denied := make(chan string, 16)
+	t.Cleanup(conn.WatchDenied(func(d bus.Denied) { denied <- d.Subject }))
+	for _, subject := range []string{
+		contract.FlowLog("shop", "sell", "1"), contract.FlowTimer("shop", "sell", "1", "t"), "$JS.API.STREAM.DELETE.FLOW", "$JS.API.STREAM.PURGE.FLOW",
+		"$JS.API.CONSUMER.DELETE.FLOW.x", "$JS.API.CONSUMER.RESET.FLOW.x", "$JS.ACK.FLOW.x.1.1.1.1.1", "$KV.flow_lease.shop.p0", "$JS.API.STREAM.INFO.ORDERS",
+		"evt.order.1", "svc.orders.place", contract.DeadLetter("FLOW", "x"), "_INBOX_shop.x",
+	} {
+		if err := conn.NATS().Publish(subject, nil); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-denied:
+			if got != subject {
+				t.Errorf("%s was denied instead of %s", got, subject)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%s is allowed", subject)
+		}
+	}
+}
+
 // TestSameWords: the engine and the service that shows it say the same.
 func TestSameWords(t *testing.T) {
 	t.Parallel()
-	for _, s := range []flow.Status{flow.Pending, flow.Running, flow.Compensating, flow.Stuck, flow.Completed, flow.Failed, flow.Cancelled} {
+	for _, s := range []flow.Status{flow.Pending, flow.Running, flow.Waiting, flow.Compensating, flow.Stuck, flow.Completed, flow.Failed, flow.Cancelled} {
 		if there := wire.Status(s); !there.Known() || there.Ended() != s.Ended() {
 			t.Errorf("%s is known: %v, ended: %v", s, there.Known(), there.Ended())
 		}

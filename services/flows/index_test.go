@@ -70,7 +70,7 @@ func pages(t *testing.T, x *index, q query, limit int) (ids []string) {
 func TestIndexAgreesWithAPlainList(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
-	statuses := []flow.Status{flow.Pending, flow.Running, flow.Compensating, flow.Stuck, flow.Completed, flow.Failed, flow.Cancelled}
+	statuses := []flow.Status{flow.Pending, flow.Running, flow.Waiting, flow.Compensating, flow.Stuck, flow.Completed, flow.Failed, flow.Cancelled}
 	x, m := newIndex(1_000_000), model{}
 	for i := range 6000 {
 		service, name := []string{"orders", "stock"}[random.IntN(2)], []string{"a", "b", "c"}[random.IntN(3)]

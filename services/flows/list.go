@@ -57,7 +57,7 @@ func (s *Service) named(service, name string) error {
 		return nil
 	}
 	for other, t := range s.targets {
-		if (service == "" || service == other) && t.versions[name] > 0 {
+		if (service == "" || service == other) && t.has(name) {
 			return nil
 		}
 	}

@@ -21,7 +21,11 @@ func (t *target) show(ctx context.Context, ref flows.Ref) (flows.Instance, error
 func instance(ref flows.Ref, s flow.State) flows.Instance {
 	view := flows.Instance{
 		Service: ref.Service, Flow: ref.Flow, ID: ref.ID, Version: s.Version, Status: flows.Status(s.Status),
-		Reason: s.Reason, Error: problem(s), Result: s.Result, StartedAt: s.Started.Truncate(time.Millisecond).UTC(),
+		Reason: s.Reason, Error: problem(s), Result: s.Result, Report: s.Report, Signals: s.Signals,
+		Generation: s.Generation, StartedAt: s.Started.Truncate(time.Millisecond).UTC(), Deadline: utc(s.Deadline),
+	}
+	if w := s.Wait; w != nil {
+		view.Wait = &flows.Wait{Kind: w.Kind, Name: w.Name, Since: utc(w.Since), Due: utc(w.Due)}
 	}
 	for _, step := range s.Steps {
 		view.Steps = append(view.Steps, stepInfo(step))
@@ -44,7 +48,8 @@ func stepInfo(s flow.StepState) flows.StepInfo {
 		text = s.Err.Error()
 	}
 	return flows.StepInfo{
-		Kind: s.Kind, Name: s.Name, Done: s.Done, Attempts: s.Attempts, At: utc(s.At), Error: text, NextAttemptAt: utc(s.Due),
+		Kind: s.Kind, Name: s.Name, Done: s.Done, Attempts: s.Attempts, At: utc(s.At), Error: text,
+		TimedOut: s.TimedOut, Due: utc(s.Due),
 	}
 }
 
