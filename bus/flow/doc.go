@@ -3,8 +3,8 @@
 // with the results that are in the journal and goes on at the first step without one.
 //
 // It is for business processes that cross services and must not stop half-way: sagas
-// with compensations, calls that are repeated until they succeed. It is not a job
-// queue and not for loops without end: every step costs a journal record.
+// with compensations, calls that are repeated until they succeed, deadlines, reminders,
+// approvals that take a week. It is not a job queue: every step costs a journal record.
 //
 //	checkout := flow.Define("checkout", 1, func(run *flow.Run, in Order) (Receipt, error) {
 //		flow.Compensate(run, "void", func(ctx context.Context) error { … })
@@ -13,6 +13,21 @@
 //			return rpc.Call(ctx, client, payments.Charge, charge(in), rpc.WithCommandID(key))
 //		})
 //	})
+//
+// # The model
+//
+//   - [Step] performs an effect and remembers its result; it is tried again until it has
+//     one. [All] and [Race] run several at once. [Compensate] says how to undo.
+//   - [Run.Sleep], [Run.SleepUntil] and [Await] wait: for a time, or for a signal that
+//     [Client.Signal] sends. [StartChild] starts another flow, [Child.Await] waits for it.
+//   - [ContinueAsNew] begins the flow again with another input: for flows without end.
+//   - [Run.Now], [Run.UUID] and [Run.Key] give what is the same at every replay;
+//     [Run.Report] tells how far the flow is.
+//   - [WithDeadline] bounds a flow, [WithSchedules] starts flows by the clock.
+//
+// The function is replayed: it must be deterministic between these calls. What differs
+// from the journal parks the flow. An instance keeps the version of the flow with which
+// it began; a build runs as many versions side by side as it is given.
 //
 // # What it promises
 //
@@ -28,6 +43,13 @@
 //     nothing, and it begins no step.
 //   - Code that does something else than the journal says parks the flow and names
 //     both sides.
+//   - Nobody is woken before the time. While a worker is up a timer is a few
+//     milliseconds late, whether the flow was in memory or not; what became due while
+//     none was, is made up for when one comes.
+//   - A signal that was stored is kept until the flow asks for it, and counts once for
+//     each id among the last 128 inputs.
+//   - A waiting flow holds no goroutine, no memory and no unacknowledged message for
+//     longer than a few seconds.
 //
 // It does not promise that a step's effect happens once; that is up to the far side,
 // which recognises the key.
@@ -57,6 +79,19 @@
 // while an earlier write is on its way. The leader's last message decides: it is ours,
 // or nothing came and the same bytes are sent again, or another writer has taken over.
 //
+// # Waiting
+//
+// A wait is a record under way in the journal, and an alarm: a schedule of the server
+// that puts an input on the inbox half a second before the time, because the server's
+// timers are late by up to that. Once both are stored, the inputs so far are
+// acknowledged. A wait that ends soon stays in memory; another leaves it after a grace
+// time, and the next input loads it. Alarms are hints: the due time in the journal
+// decides. The append that ends a flow removes an alarm that was not needed. Waits of
+// less than 1.5 s have no alarm: their inputs are held instead.
+//
+// A signal that nobody has asked for yet is kept in the journal as the place of its
+// input; the record that takes it and its removal share a message.
+//
 // # Ownership
 //
 // Each worker rewrites a presence key every 400 ms and owns partitions by
@@ -74,5 +109,13 @@
 // over and gives newcomers nothing; the lease alone lets the former owner's outstanding
 // requests swallow inputs. Records in one message and not one message each: an append
 // costs more than a few kilobytes. Answers over the client's inbox and not by watching
-// the journal: a third of the latency.
+// the journal: a third of the latency. An alarm and a timer in memory: the server alone
+// is a quarter of a second late, memory alone forgets.
+//
+// # Limits
+//
+// A flow's name, its id, names of steps and signals are 1 to 64 of A-Z a-z 0-9 _ -; a
+// timer is at most ten years; 256 signals wait for their flow, others are brought again
+// later. The number of partitions is fixed when the stream is created. Flows start
+// children of their own service only.
 package flow

@@ -57,7 +57,11 @@ func TestASleepIsNeverCutShort(t *testing.T) {
 // is when its signal comes.
 func TestAWaitOutlivesItsWorker(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	bustest.Each(t, func(t *testing.T, b *bustest.Broker) { waitOutlivesWorker(t, worldOn(t, b)) }, bustest.WithStreams(streams()...))
+}
+
+func waitOutlivesWorker(t *testing.T, w *world) {
+	t.Helper()
 	def := flow.Define("approval", 1, func(run *flow.Run, in args) (result, error) {
 		run.Report(map[string]string{"at": "the desk"})
 		said, err := flow.Await[string](run, "approve", time.Hour)
