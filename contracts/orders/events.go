@@ -35,7 +35,8 @@ type OrderDispatched struct{}
 
 // OrderShipped says that the carrier has the parcel.
 type OrderShipped struct {
-	ShipmentID string `json:"shipment_id"`
+	ShipmentID string    `json:"shipment_id"`
+	Due        time.Time `json:"due,omitzero"` // when the carrier means to deliver
 }
 
 // OrderDelivered says that the carrier has delivered the parcel.

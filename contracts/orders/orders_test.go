@@ -65,7 +65,7 @@ func TestContract(t *testing.T) {
 		placed(),
 		orders.OrderConfirmed{PaymentID: "ch_7"},
 		orders.OrderDispatched{},
-		orders.OrderShipped{ShipmentID: "tr_7"},
+		orders.OrderShipped{ShipmentID: "tr_7", Due: at},
 		orders.OrderDelivered{},
 		orders.OrderCancelled{Reason: orders.ReasonOutOfStock},
 		orders.OrderHeld{Reason: orders.HoldOverLimit, Until: at},

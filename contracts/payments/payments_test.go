@@ -33,6 +33,9 @@ func TestContract(t *testing.T) {
 	golden.Method(s, payments.Refund, payments.RefundPayment{OrderID: order, RefundID: "rf_7", Amount: &part}, payment)
 	golden.Method(s, payments.Get, ref, payment)
 	golden.Method(s, payments.Key, payments.GetKey{}, payments.PublicKey{KeyID: "abcd1234", Key: "AAECAwQFBgc"})
+	golden.Method(s, payments.Charges, payments.ListCharges{OrderID: order, Limit: 20, Cursor: "7"}, payments.ChargePage{
+		Charges: []payments.Charge{{OrderID: order, PaymentID: "ch_7", Status: payments.Captured, Amount: amount, Refunded: amount}}, NextCursor: "8",
+	})
 	for _, e := range []payments.Event{
 		payments.PaymentAuthorized{PaymentID: "ch_7", Amount: amount},
 		payments.PaymentDeclined{PaymentID: "ch_7", Reason: "card_declined"},

@@ -9,9 +9,9 @@ import (
 var Descriptor = contract.Service{
 	Name: "payments", Version: "1.0.0",
 	Doc:    "One payment per order at a payment provider.",
-	Serves: []contract.MethodInfo{Authorize.Info(), Capture.Info(), Void.Info(), Refund.Info(), Get.Info(), Key.Info()},
+	Serves: []contract.MethodInfo{Authorize.Info(), Capture.Info(), Void.Info(), Refund.Info(), Get.Info(), Charges.Info(), Key.Info()},
 	Calls: []contract.MethodInfo{
-		sandbox.Authorize.Info(), sandbox.Capture.Info(), sandbox.Void.Info(), sandbox.Refund.Info(), sandbox.QueryCharge.Info(),
+		sandbox.Authorize.Info(), sandbox.Capture.Info(), sandbox.Void.Info(), sandbox.Refund.Info(), sandbox.QueryCharge.Info(), sandbox.ListCharges.Info(),
 	},
 	Appends: []contract.EventsInfo{Events.Info()},
 	Books:   []string{KeyBook},

@@ -105,7 +105,7 @@ var (
 var Carrier = contract.Service{
 	Name: "carrier", Version: "1.0.0",
 	Doc:    "Sandbox of a carrier: an outside firm with its own book.",
-	Serves: []contract.MethodInfo{Ship.Info(), CancelParcel.Info(), QueryParcel.Info()},
+	Serves: []contract.MethodInfo{Ship.Info(), CancelParcel.Info(), QueryParcel.Info(), ListParcels.Info()},
 	Calls:  []contract.MethodInfo{Deliver.Info()},
 	Books:  []string{CarrierBook},
 }

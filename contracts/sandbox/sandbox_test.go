@@ -40,6 +40,10 @@ func TestContract(t *testing.T) {
 	golden.Method(s, sandbox.CancelParcel, sandbox.ParcelRef{OrderID: order}, taken)
 	golden.Method(s, sandbox.QueryParcel, sandbox.ParcelRef{OrderID: order}, taken)
 	golden.Method(s, sandbox.Deliver, sandbox.ParcelDelivered{OrderID: order, TrackingID: "tr_7"}, sandbox.Receipt{OrderID: order, Version: 2})
+	golden.Method(s, sandbox.ListCharges, sandbox.BookPage{After: 7, Limit: 20},
+		sandbox.ChargeList{Charges: []sandbox.OrderCharge{{OrderID: order, Charge: charge}}, Next: 8})
+	golden.Method(s, sandbox.ListParcels, sandbox.BookPage{After: 7, Limit: 20},
+		sandbox.ParcelList{Parcels: []sandbox.OrderParcel{{OrderID: order, Parcel: taken}}, Next: 8})
 	golden.Value(s, "book.charge", sandbox.ChargeRecord{
 		ChargeID: "ch_7", Key: "authorize-1", OrderID: order, Amount: amount,
 		Status: sandbox.ChargeDeclined, Reason: "card_declined", At: at,

@@ -1,6 +1,10 @@
 package shipping
 
-import "github.com/ordermesh/ordermesh/bus/contract"
+import (
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+)
 
 // Event is an event of the shipment of one order.
 //
@@ -9,7 +13,8 @@ type Event interface{ shipmentEvent() }
 
 // ShipmentCreated says that the carrier has taken the parcel on.
 type ShipmentCreated struct {
-	ShipmentID string `json:"shipment_id"` // the carrier's tracking id
+	ShipmentID string    `json:"shipment_id"`  // the carrier's tracking id
+	Due        time.Time `json:"due,omitzero"` // when the carrier means to deliver
 }
 
 // ShipmentCancelled says that the parcel was stopped, or, as the first event, that

@@ -3,6 +3,8 @@
 package shipping
 
 import (
+	"time"
+
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/line"
 	"github.com/ordermesh/ordermesh/contracts/postal"
@@ -17,6 +19,8 @@ var (
 		contract.Doc("stops a shipment that is not delivered and refuses a later one, also if there is none yet"))
 	Get = contract.NewMethod[ShipmentRef, Shipment]("shipping", "get", contract.Idempotent(),
 		contract.Doc("answers the shipment of an order as it is now; not to who acts for a customer"))
+	Track = contract.NewMethod[ShipmentRef, Shipment]("shipping", "track", contract.Idempotent(),
+		contract.Doc("asks the carrier where the parcel of an order is, and notes a delivery of which it has not told; not for customers"))
 	Deliver = sandbox.Deliver // the carrier's callback, in the carrier's form
 )
 
@@ -58,8 +62,9 @@ const (
 
 // Shipment is a shipment as it is now.
 type Shipment struct {
-	OrderID    string `json:"order_id"`
-	ShipmentID string `json:"shipment_id,omitzero"` // the carrier's tracking id
-	Status     Status `json:"status"`
-	Version    uint64 `json:"version"`
+	OrderID    string    `json:"order_id"`
+	ShipmentID string    `json:"shipment_id,omitzero"` // the carrier's tracking id
+	Status     Status    `json:"status"`
+	Due        time.Time `json:"due,omitzero"` // when the carrier means to deliver
+	Version    uint64    `json:"version"`
 }

@@ -3,6 +3,7 @@ package shipping_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/golden"
@@ -14,6 +15,8 @@ import (
 
 const order = "k3v5w2q7a4m6x2c3z5y7b2d4f6"
 
+var at = time.Date(2026, 11, 24, 9, 30, 0, 0, time.UTC)
+
 func create() shipping.CreateShipment {
 	return shipping.CreateShipment{
 		OrderID: order, Lines: []line.Line{{SKU: "TEA-001", Quantity: 2}},
@@ -23,14 +26,18 @@ func create() shipping.CreateShipment {
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	shipment := shipping.Shipment{OrderID: order, ShipmentID: "tr_7", Status: shipping.Created, Version: 1}
+	shipment := shipping.Shipment{OrderID: order, ShipmentID: "tr_7", Status: shipping.Created, Due: at, Version: 1}
 	s := golden.New(t)
 	golden.Method(s, shipping.Create, create(), shipment)
 	golden.Method(s, shipping.Cancel, shipping.ShipmentRef{OrderID: order}, shipment)
 	golden.Method(s, shipping.Get, shipping.ShipmentRef{OrderID: order}, shipment)
+	golden.Method(s, shipping.Track, shipping.ShipmentRef{OrderID: order}, shipment)
+	golden.Method(s, shipping.Parcels, shipping.ListParcels{OrderID: order, Limit: 20, Cursor: "7"}, shipping.ParcelPage{
+		Parcels: []shipping.Parcel{{OrderID: order, ShipmentID: "tr_7", Status: shipping.Created, Due: at}}, NextCursor: "8",
+	})
 	golden.Method(s, shipping.Deliver, sandbox.ParcelDelivered{OrderID: order, TrackingID: "tr_7"}, sandbox.Receipt{OrderID: order, Version: 2})
 	for _, e := range []shipping.Event{
-		shipping.ShipmentCreated{ShipmentID: "tr_7"},
+		shipping.ShipmentCreated{ShipmentID: "tr_7", Due: at},
 		shipping.ShipmentCancelled{},
 		shipping.ShipmentDelivered{ShipmentID: "tr_7"},
 	} {

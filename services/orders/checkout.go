@@ -146,6 +146,6 @@ func (c *checkout) handOver(ctx context.Context, key string, in checkoutInput) e
 		return insist(err)
 	}
 	failpoint.Hit("orders.shipment_created")
-	_, _, err = c.orders.Do(ctx, in.OrderID, key, domain.Ship{ShipmentID: shipment.ShipmentID})
+	_, _, err = c.orders.Do(ctx, in.OrderID, key, domain.Ship{ShipmentID: shipment.ShipmentID, Due: shipment.Due})
 	return insist(err)
 }

@@ -55,6 +55,7 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	rpc.Handle(server, payments.Void, d.void)
 	rpc.Handle(server, payments.Refund, d.refund)
 	rpc.Handle(server, payments.Get, d.get)
+	rpc.Handle(server, payments.Charges, d.charges)
 	rpc.Handle(server, payments.Key, keys.public)
 	return &Service{server: server, keys: keys}, nil
 }

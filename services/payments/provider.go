@@ -29,6 +29,8 @@ type Provider interface {
 	Void(ctx context.Context, key string) (sandbox.Charge, error)
 	// Refund gives captured money back, once per key and never more than was captured.
 	Refund(ctx context.Context, r sandbox.RefundCharge) (sandbox.Charge, error)
+	// List lists charges, the oldest first.
+	List(ctx context.Context, r sandbox.BookPage) (sandbox.ChargeList, error)
 	// Query says what became of a key; sandbox.ErrNoCharge if nothing did.
 	Query(ctx context.Context, key string) (sandbox.Charge, error)
 }
@@ -60,6 +62,11 @@ func (p sandboxProvider) Void(ctx context.Context, key string) (sandbox.Charge, 
 // Refund implements Provider.
 func (p sandboxProvider) Refund(ctx context.Context, r sandbox.RefundCharge) (sandbox.Charge, error) {
 	return rpc.Call(ctx, p.client, sandbox.Refund, r)
+}
+
+// List implements Provider.
+func (p sandboxProvider) List(ctx context.Context, r sandbox.BookPage) (sandbox.ChargeList, error) {
+	return rpc.Call(ctx, p.client, sandbox.ListCharges, r)
 }
 
 // Query implements Provider.

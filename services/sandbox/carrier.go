@@ -41,6 +41,7 @@ func NewCarrier(conn *bus.Conn, cfg CarrierConfig) (*Carrier, error) {
 	rpc.Handle(server, sandbox.Ship, slow(cfg.Latency, c.ship))
 	rpc.Handle(server, sandbox.CancelParcel, slow(cfg.Latency, c.cancel))
 	rpc.Handle(server, sandbox.QueryParcel, slow(cfg.Latency, c.query))
+	rpc.Handle(server, sandbox.ListParcels, slow(cfg.Latency, c.list))
 	return c, nil
 }
 

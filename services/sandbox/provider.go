@@ -50,6 +50,7 @@ func NewProvider(conn *bus.Conn, cfg ProviderConfig) (*Provider, error) {
 	rpc.Handle(server, sandbox.Void, slow(cfg.Latency, p.void))
 	rpc.Handle(server, sandbox.Refund, slow(cfg.Latency, p.refund))
 	rpc.Handle(server, sandbox.QueryCharge, slow(cfg.Latency, p.query))
+	rpc.Handle(server, sandbox.ListCharges, slow(cfg.Latency, p.list))
 	return p, nil
 }
 

@@ -16,6 +16,10 @@ type Carrier interface {
 	Ship(ctx context.Context, r sandbox.ShipParcel) (sandbox.Parcel, error)
 	// Cancel stops a parcel that is not delivered, also one that is not taken on yet.
 	Cancel(ctx context.Context, orderID string) (sandbox.Parcel, error)
+	// Query says where the parcel of an order is; sandbox.ErrNoParcel if there is none.
+	Query(ctx context.Context, orderID string) (sandbox.Parcel, error)
+	// List lists parcels, the oldest first.
+	List(ctx context.Context, r sandbox.BookPage) (sandbox.ParcelList, error)
 }
 
 // sandboxCarrier reaches the sandbox over the wire.
@@ -35,4 +39,14 @@ func (c sandboxCarrier) Ship(ctx context.Context, r sandbox.ShipParcel) (sandbox
 // Cancel implements Carrier.
 func (c sandboxCarrier) Cancel(ctx context.Context, orderID string) (sandbox.Parcel, error) {
 	return rpc.Call(ctx, c.client, sandbox.CancelParcel, sandbox.ParcelRef{OrderID: orderID})
+}
+
+// Query implements Carrier.
+func (c sandboxCarrier) Query(ctx context.Context, orderID string) (sandbox.Parcel, error) {
+	return rpc.Call(ctx, c.client, sandbox.QueryParcel, sandbox.ParcelRef{OrderID: orderID})
+}
+
+// List implements Carrier.
+func (c sandboxCarrier) List(ctx context.Context, r sandbox.BookPage) (sandbox.ParcelList, error) {
+	return rpc.Call(ctx, c.client, sandbox.ListParcels, r)
 }

@@ -35,7 +35,7 @@ func (d *depot) create(ctx context.Context, r shipping.CreateShipment) (shipping
 		return shipping.Shipment{}, foreign(err)
 	}
 	failpoint.Hit("shipping.handed_over")
-	done, err := d.note(ctx, r.OrderID, commandCreate, domain.Create{ShipmentID: parcel.TrackingID})
+	done, err := d.note(ctx, r.OrderID, commandCreate, domain.Create{ShipmentID: parcel.TrackingID, Due: parcel.Due})
 	failpoint.Hit("shipping.created")
 	return done, err
 }
@@ -124,5 +124,5 @@ func foreign(err error) error {
 }
 
 func viewOf(orderID string, s domain.Shipment, version uint64) shipping.Shipment {
-	return shipping.Shipment{OrderID: orderID, ShipmentID: s.ID, Status: s.Status, Version: version}
+	return shipping.Shipment{OrderID: orderID, ShipmentID: s.ID, Status: s.Status, Due: s.Due, Version: version}
 }

@@ -48,6 +48,8 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	rpc.Handle(server, shipping.Create, d.create)
 	rpc.Handle(server, shipping.Cancel, d.cancel)
 	rpc.Handle(server, shipping.Get, d.get)
+	rpc.Handle(server, shipping.Track, d.track)
+	rpc.Handle(server, shipping.Parcels, d.parcels)
 	rpc.Handle(server, shipping.Deliver, d.deliver)
 	return &Service{server: server}, nil
 }

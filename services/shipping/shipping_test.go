@@ -109,8 +109,8 @@ func TestAShipmentGoesItsWay(t *testing.T) {
 		}
 		first, err := w.create("o")
 		check(t, err)
-		want := shipping.Shipment{OrderID: "o", ShipmentID: first.ShipmentID, Status: shipping.Created, Version: 1}
-		if diff := cmp.Diff(want, first); diff != "" || first.ShipmentID == "" {
+		want := shipping.Shipment{OrderID: "o", ShipmentID: first.ShipmentID, Status: shipping.Created, Due: first.Due, Version: 1}
+		if diff := cmp.Diff(want, first); diff != "" || first.ShipmentID == "" || first.Due.IsZero() {
 			t.Error(diff)
 		}
 		want.Status, want.Version = shipping.Delivered, 2

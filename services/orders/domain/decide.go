@@ -32,7 +32,10 @@ type Confirm struct{ PaymentID string }
 type Dispatch struct{}
 
 // Ship notes that the carrier has the parcel.
-type Ship struct{ ShipmentID string }
+type Ship struct {
+	ShipmentID string
+	Due        time.Time // when the carrier means to deliver
+}
 
 // Deliver notes that the carrier has delivered the parcel. It may overtake Ship.
 type Deliver struct{ ShipmentID string }
@@ -162,7 +165,7 @@ func (o Order) step(from orders.Status, e orders.Event) ([]orders.Event, error) 
 func (o Order) deliver(c Deliver) ([]orders.Event, error) {
 	switch o.Status {
 	case orders.Dispatched:
-		return []orders.Event{orders.OrderShipped(c), orders.OrderDelivered{}}, nil
+		return []orders.Event{orders.OrderShipped{ShipmentID: c.ShipmentID}, orders.OrderDelivered{}}, nil
 	case orders.Placed, orders.OnHold, orders.Confirmed, orders.Shipped, orders.Delivered, orders.Cancelled:
 	}
 	return o.step(orders.Shipped, orders.OrderDelivered{})

@@ -2,15 +2,20 @@
 // random numbers, no input or output.
 package domain
 
-import "github.com/ordermesh/ordermesh/contracts/shipping"
+import (
+	"time"
+
+	"github.com/ordermesh/ordermesh/contracts/shipping"
+)
 
 // Schema is the number of Shipment's layout as a snapshot.
-const Schema = 1
+const Schema = 2
 
 // Shipment is a shipment; the zero value does not exist.
 type Shipment struct {
 	Status shipping.Status `json:"s,omitzero"`
 	ID     string          `json:"i,omitzero"`
+	Due    time.Time       `json:"d,omitzero"` // when the carrier means to deliver
 }
 
 // Command is a command on a shipment.
@@ -19,7 +24,10 @@ type Shipment struct {
 type Command interface{ shipmentCommand() }
 
 // Create notes that the carrier has taken the parcel on.
-type Create struct{ ShipmentID string }
+type Create struct {
+	ShipmentID string
+	Due        time.Time
+}
 
 // Cancel notes that the carrier has stopped the parcel. Without a shipment it makes
 // one that is cancelled, so that a parcel that comes too late is refused.
@@ -105,7 +113,7 @@ func (s Shipment) deliver(c Deliver) ([]shipping.Event, error) {
 func Evolve(s Shipment, e shipping.Event) Shipment {
 	switch e := e.(type) {
 	case shipping.ShipmentCreated:
-		return Shipment{Status: shipping.Created, ID: e.ShipmentID}
+		return Shipment{Status: shipping.Created, ID: e.ShipmentID, Due: e.Due}
 	case shipping.ShipmentCancelled:
 		s.Status = shipping.Cancelled
 	case shipping.ShipmentDelivered:
