@@ -67,6 +67,9 @@ func benchCommand(c *cli) *cobra.Command {
 			if o.Rounds < 1 || o.Stored < 1 || o.Sleepers < 1 || o.Duration <= 0 || slices.ContainsFunc(o.Concurrency, func(n int) bool { return n < 1 }) {
 				return usagef("--rounds, --duration, --stored, --sleepers and --concurrency must be positive")
 			}
+			if o.Steps < 1 || o.StepTime < 0 || !slices.Contains([]string{"", bench.SyncAlways, bench.SyncInterval}, o.Sync) {
+				return usagef("--steps must be positive, --step-time not negative, --sync %s or %s", bench.SyncAlways, bench.SyncInterval)
+			}
 			return profiled(profile, func() error { return runBench(cmd.Context(), c, o, args, strict) })
 		},
 	}
@@ -76,6 +79,9 @@ func benchCommand(c *cli) *cobra.Command {
 	f.IntSliceVar(&o.Concurrency, "concurrency", []int{1, 16, 128}, "`numbers` of clients")
 	f.StringSliceVar(&o.Transports, "transport", []string{bench.TCP, bench.Pipe}, "tcp (loopback), pipe (in process)")
 	f.IntVar(&o.Stored, "stored", 100_000, "append: entities in the stream that cold loads read from")
+	f.IntVar(&o.Steps, "steps", 3, "flow: steps of a flow")
+	f.DurationVar(&o.StepTime, "step-time", 0, "flow: how long each step works")
+	f.StringVar(&o.Sync, "sync", "", "flow: only with an fsync \"always\", or at an \"interval\"")
 	f.IntVar(&o.Sleepers, "sleepers", 10_000, "timers: flows that sleep for a day")
 	f.StringVar(&o.Dir, "dir", "", "where servers store (default the system's temporary folder)")
 	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile of the whole process to `file`, for go tool pprof")

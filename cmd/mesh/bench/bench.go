@@ -18,6 +18,12 @@ const (
 	Pipe = "pipe" // in process
 )
 
+// When servers write to the disk for good.
+const (
+	SyncAlways   = "always"   // before each acknowledgement
+	SyncInterval = "interval" // now and then, as a server does by default
+)
+
 // Options says how long and how wide to measure; the zero value is what `mesh bench`
 // does by default.
 type Options struct {
@@ -27,6 +33,9 @@ type Options struct {
 	Transports  []string      // empty is TCP and Pipe
 	Dir         string        // where servers store; "" is the system's temporary folder
 	Stored      int           // messages in the stream from which cold loads are measured; 0 is 100,000
+	Steps       int           // of a flow; 0 is 3
+	StepTime    time.Duration // how long each step of a flow works
+	Sync        string        // flow: SyncAlways or SyncInterval alone; "" is both
 	Sleepers    int           // flows that sleep for a day; 0 is 10,000
 	Progress    io.Writer     // one line per row as it is ready; nil prints nothing
 }
@@ -46,6 +55,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Stored == 0 {
 		o.Stored = defaultStored
+	}
+	if o.Steps == 0 {
+		o.Steps = 3
 	}
 	if o.Sleepers == 0 {
 		o.Sleepers = 10_000

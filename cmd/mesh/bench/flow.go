@@ -16,7 +16,6 @@ import (
 )
 
 const (
-	flowSteps   = 3
 	flowClients = 64
 	flowService = "bench"
 	busyStep    = 2 * time.Millisecond
@@ -32,38 +31,85 @@ type trip struct {
 type trial struct {
 	name    string
 	clients int
+	steps   int
 	step    time.Duration // how long each step works
 	goal    Goal
 }
 
-func flowTrials() []trial {
-	return []trial{
-		{name: "3 no-op steps", clients: 1, goal: Goal{P50: 300 * time.Microsecond}},
-		{name: "3 no-op steps", clients: flowClients, goal: Goal{Ops: 12_000}},
-		{name: "3 steps of 2 ms", clients: flowClients, step: busyStep},
+// usual reports whether the flows are those for which there are goals.
+func (o Options) usual() bool { return o.Steps == 3 && o.StepTime == 0 }
+
+// trials are the measurements on one kind of server.
+func (o Options) trials(k kindOfServer) []trial {
+	name := fmt.Sprintf("%d no-op steps", o.Steps)
+	if o.StepTime > 0 {
+		name = fmt.Sprintf("%d steps of %v", o.Steps, o.StepTime)
 	}
+	one, many := trial{name: name, clients: 1}, trial{name: name, clients: flowClients}
+	switch k {
+	case plain:
+		one.goal, many.goal = Goal{P50: 300 * time.Microsecond, P99: time.Millisecond}, Goal{Ops: 12_000}
+	case synced:
+		one.goal, many.goal = Goal{P50: 1800 * time.Microsecond}, Goal{Ops: 1300}
+	case replicated:
+		many.goal = Goal{Ops: 5000}
+	}
+	list := []trial{one, many}
+	if k == plain && o.usual() {
+		list = append(list, trial{name: "3 steps of 2 ms", clients: flowClients, step: busyStep})
+	}
+	for i := range list {
+		list[i].steps = o.Steps
+		if list[i].step == 0 {
+			list[i].step = o.StepTime
+		}
+		if !o.usual() {
+			list[i].goal = Goal{}
+		}
+		if k != plain {
+			list[i].name = string(k) + ": " + list[i].name
+		}
+	}
+	return list
 }
 
-// syncedTrials run with an fsync for every write.
-func syncedTrials() []trial {
-	return []trial{
-		{name: "fsync always", clients: 1},
-		{name: "fsync always", clients: flowClients},
+// kindOfServer is what the flows are stored on.
+type kindOfServer string
+
+const (
+	plain      kindOfServer = "one server"
+	synced     kindOfServer = "fsync always"
+	replicated kindOfServer = "three servers, R3"
+)
+
+// servers are those to measure on over a transport: the disk and the cluster do not
+// care about it and are measured once.
+func (o Options) servers(transport string) []kindOfServer {
+	var list []kindOfServer
+	if o.Sync != SyncAlways {
+		list = append(list, plain)
 	}
+	if transport != o.Transports[0] {
+		return list
+	}
+	if o.Sync != SyncInterval {
+		list = append(list, synced)
+	}
+	if o.Sync == "" {
+		list = append(list, replicated)
+	}
+	return list
 }
 
 // Flow measures durable flows from their start to their answer, beside as many
-// compare-and-appends by hand: one for the start and two for a journal of three
-// steps, each after the one before.
+// compare-and-appends by hand: one for the start and two for the journal, each after
+// the one before.
 func Flow(ctx context.Context, o Options) (Report, error) {
 	o = o.withDefaults()
 	report := newReport("flow", o)
 	for _, transport := range o.Transports {
-		for _, synced := range []bool{false, true} {
-			if synced && transport != o.Transports[0] {
-				continue // the disk is the same
-			}
-			rows, err := flowOver(ctx, o, transport, synced)
+		for _, k := range o.servers(transport) {
+			rows, err := flowOver(ctx, o, transport, k)
 			if err != nil {
 				return report, fmt.Errorf("bench flow over %s: %w", transport, err)
 			}
@@ -74,8 +120,8 @@ func Flow(ctx context.Context, o Options) (Report, error) {
 	return report, nil
 }
 
-func flowOver(ctx context.Context, o Options, transport string, synced bool) (rows []Row, err error) {
-	g, err := flowGround(o, transport, synced)
+func flowOver(ctx context.Context, o Options, transport string, k kindOfServer) (rows []Row, err error) {
+	g, err := flowGround(ctx, o, transport, k)
 	if err != nil {
 		return nil, err
 	}
@@ -93,11 +139,7 @@ func flowOver(ctx context.Context, o Options, transport string, synced bool) (ro
 	if err != nil {
 		return nil, err
 	}
-	trials := flowTrials()
-	if synced {
-		trials = syncedTrials()
-	}
-	for i, t := range trials {
+	for i, t := range o.trials(k) {
 		row, err := measureFlow(ctx, o, conn, caller, t, i+1)
 		if err != nil {
 			return nil, err
@@ -110,13 +152,20 @@ func flowOver(ctx context.Context, o Options, transport string, synced bool) (ro
 	return rows, nil
 }
 
-// flowGround is a ground whose server may sync every write.
-func flowGround(o Options, transport string, synced bool) (*ground, error) {
+// flowGround is a ground on one kind of server.
+func flowGround(ctx context.Context, o Options, transport string, k kindOfServer) (*ground, error) {
 	dir, err := os.MkdirTemp(o.Dir, "mesh-bench-")
 	if err != nil {
 		return nil, err
 	}
-	server, err := natsd.Start(natsd.Config{Port: -1, StoreDir: dir, SyncAlways: synced})
+	if k == replicated {
+		cluster, err := natsd.StartCluster(ctx, 3, dir)
+		if err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+		return &ground{transport: TCP, cluster: cluster, dir: dir}, cluster.WaitReady(ctx)
+	}
+	server, err := natsd.Start(natsd.Config{Port: -1, StoreDir: dir, SyncAlways: k == synced})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -125,7 +174,7 @@ func flowGround(o Options, transport string, synced bool) (*ground, error) {
 
 // measureFlow runs one trial with a worker of its own.
 func measureFlow(ctx context.Context, o Options, conn, caller *bus.Conn, t trial, version int) (row Row, err error) {
-	def := tripFlow(version, t.step)
+	def := tripFlow(version, t)
 	stop, err := serveFlow(ctx, conn, def)
 	if err != nil {
 		return row, err
@@ -136,7 +185,7 @@ func measureFlow(ctx context.Context, o Options, conn, caller *bus.Conn, t trial
 	ours := func(ctx context.Context, _ int) error {
 		id := "t" + strconv.Itoa(version) + "-" + strconv.FormatInt(n.Add(1), 10)
 		out, err := flow.Do(ctx, client, def, id, trip{Order: id, Total: 1})
-		if err == nil && out.Total != flowSteps+1 {
+		if err == nil && out.Total != int64(t.steps)+1 {
 			return fmt.Errorf("flow %s ended with %+v", id, out)
 		}
 		return err
@@ -145,7 +194,7 @@ func measureFlow(ctx context.Context, o Options, conn, caller *bus.Conn, t trial
 	if err != nil {
 		return row, err
 	}
-	raw := &rawTrips{conn: caller, prefix: fmt.Sprint("raw.", version, "."), step: t.step}
+	raw := &rawTrips{conn: caller, prefix: fmt.Sprint("raw.", version, "."), steps: t.steps, step: t.step}
 	row, err = compare(ctx, o, t.clients, ours, raw.do)
 	if err != nil {
 		return row, err
@@ -156,12 +205,15 @@ func measureFlow(ctx context.Context, o Options, conn, caller *bus.Conn, t trial
 	return row, err
 }
 
-func tripFlow(version int, step time.Duration) flow.Definition[trip, trip] {
-	names := [flowSteps]string{"reserve", "pay", "ship"}
+func tripFlow(version int, t trial) flow.Definition[trip, trip] {
+	names := []string{"reserve", "pay", "ship"}[:min(t.steps, 3)]
+	for i := len(names); i < t.steps; i++ {
+		names = append(names, "step_"+strconv.Itoa(i+1))
+	}
 	return flow.Define("trip", version, func(run *flow.Run, in trip) (trip, error) {
 		for _, name := range names {
 			out, err := flow.Step(run, name, func(ctx context.Context) (trip, error) {
-				return trip{in.Order, in.Total + 1}, work(ctx, step)
+				return trip{in.Order, in.Total + 1}, work(ctx, t.step)
 			})
 			if err != nil {
 				return trip{}, err

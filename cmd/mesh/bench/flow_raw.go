@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -13,12 +14,13 @@ import (
 	"github.com/ordermesh/ordermesh/bus"
 )
 
-// rawTrips stores by hand what a flow of three steps stores: its start, the first
+// rawTrips stores by hand what a flow stores: its start, the first
 // step, and the other steps with the end. Nobody reads it, nobody answers: it is the
 // bound that the appends alone set.
 type rawTrips struct {
 	conn   *bus.Conn
 	prefix string
+	steps  int
 	step   time.Duration
 	n      atomic.Int64
 }
@@ -34,11 +36,11 @@ func (r *rawTrips) do(ctx context.Context, _ int) error {
 	id := strconv.FormatInt(r.n.Add(1), 10)
 	start := []byte(`{"order":"t1-` + id + `","total":1}`)
 	first := []byte(rawHead + rawStep + `]}`)
-	last := []byte(rawHead + rawStep + "," + rawStep + "," + rawStep + rawEnd)
+	last := []byte(rawHead + rawStep + strings.Repeat(","+rawStep, r.steps-1) + rawEnd)
 	if _, err := r.append(ctx, "in."+id, start, 0); err != nil {
 		return err
 	}
-	if err := work(ctx, flowSteps*r.step); err != nil {
+	if err := work(ctx, time.Duration(r.steps)*r.step); err != nil {
 		return err
 	}
 	sequence, err := r.append(ctx, "log."+id, first, 0)

@@ -7,11 +7,12 @@ import (
 
 func TestFlowMeasuresEveryTrial(t *testing.T) {
 	t.Parallel()
-	report, err := Flow(t.Context(), quick(t))
+	o := quick(t)
+	report, err := Flow(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := 2*len(flowTrials()) + len(syncedTrials()); len(report.Rows) != want {
+	if want := 2*3 + 2 + 2; len(report.Rows) != want {
 		t.Fatalf("%d rows, want %d", len(report.Rows), want)
 	}
 	for _, row := range report.Rows {

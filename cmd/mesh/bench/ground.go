@@ -15,10 +15,12 @@ import (
 	"github.com/ordermesh/ordermesh/embedded/natsd"
 )
 
-// ground is a server of its own for one benchmark over one transport.
+// ground is a server, or a cluster of them, of its own for one benchmark over one
+// transport.
 type ground struct {
 	transport string
 	server    *natsd.Server
+	cluster   *natsd.Cluster // instead of server
 	dir       string
 	conns     []*bus.Conn
 }
@@ -42,7 +44,7 @@ func (g *ground) dial(ctx context.Context, service string) (*bus.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := bus.Config{URL: g.server.URL(), Service: service, Telemetry: tel}
+	cfg := bus.Config{URL: g.url(), Service: service, Telemetry: tel}
 	if g.transport == Pipe {
 		cfg.Options = append(cfg.Options, nats.InProcessServer(g.server))
 	}
@@ -59,7 +61,21 @@ func (g *ground) provision(ctx context.Context, specs []contract.StreamSpec) err
 	if err != nil {
 		return err
 	}
-	return bus.Provision(ctx, conn, specs, 1)
+	return bus.Provision(ctx, conn, specs, g.replicas())
+}
+
+func (g *ground) url() string {
+	if g.cluster != nil {
+		return g.cluster.URL()
+	}
+	return g.server.URL()
+}
+
+func (g *ground) replicas() int {
+	if g.cluster != nil {
+		return g.cluster.Size()
+	}
+	return 1
 }
 
 // close ends the connections and the server and removes its store.
@@ -69,5 +85,8 @@ func (g *ground) close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	if g.cluster != nil {
+		return errors.Join(g.cluster.Shutdown(ctx), os.RemoveAll(g.dir))
+	}
 	return errors.Join(g.server.Shutdown(ctx), os.RemoveAll(g.dir))
 }
