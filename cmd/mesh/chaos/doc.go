@@ -8,6 +8,11 @@
 // rest and asks the judge. What it expects of an order it reads from the stream
 // itself, not from the services it has just tormented.
 //
+// It also kills or freezes one of two processes that share the flows, kills the leader
+// of three servers, and reads out of the journals how soon others went on, whether a
+// step was done again whose result was stored, and whether a process wrote what it had
+// lost.
+//
 // It is a harness for tests and no tool for a mesh in use: it knows nothing of the
 // services but their subjects and JSON, it measures no speed, and it simulates no
 // power cuts or partitions.

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -34,57 +33,22 @@ func (o *Outcome) End() string {
 // Fold follows the stream ORDERS without any service's help.
 type Fold struct {
 	Orders map[string]*Outcome
-	next   uint64
+	reader reader
 }
 
 // NewFold starts at the stream's beginning.
-func NewFold() *Fold { return &Fold{Orders: map[string]*Outcome{}, next: 1} }
-
-const foldBatch = 1000
+func NewFold() *Fold { return &Fold{Orders: map[string]*Outcome{}, reader: newReader("ORDERS")} }
 
 // Advance reads to the stream's present end.
 func (f *Fold) Advance(ctx context.Context, js jetstream.JetStream) error {
-	consumer, err := js.CreateConsumer(ctx, "ORDERS", jetstream.ConsumerConfig{
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: 5 * time.Second,
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.next,
-	})
-	if err != nil {
-		return fmt.Errorf("read the stream ORDERS: %w", err)
-	}
-	defer func() { // bounded by InactiveThreshold if this fails
-		_ = js.DeleteConsumer(context.WithoutCancel(ctx), "ORDERS", consumer.CachedInfo().Name)
-	}()
-	for {
-		batch, err := consumer.FetchNoWait(foldBatch)
-		if err != nil {
-			return fmt.Errorf("read the stream ORDERS: %w", err)
-		}
-		count := 0
-		for msg := range batch.Messages() {
-			count++
-			if err := f.apply(msg); err != nil {
-				return err
-			}
-		}
-		if err := batch.Error(); err != nil && !errors.Is(err, jetstream.ErrNoMessages) {
-			return fmt.Errorf("read the stream ORDERS: %w", err)
-		}
-		if count == 0 {
-			return nil
-		}
-	}
+	return f.reader.advance(ctx, js, f.apply)
 }
 
-func (f *Fold) apply(msg jetstream.Msg) error {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return fmt.Errorf("read the stream ORDERS: %w", err)
-	}
-	f.next = meta.Sequence.Stream + 1
+func (f *Fold) apply(msg jetstream.Msg, _ *jetstream.MsgMetadata) error {
 	id := strings.TrimPrefix(msg.Subject(), "evt.order.")
 	commit, err := contract.DecodeCommit(msg.Data())
 	if err != nil {
-		return fmt.Errorf("message %d of ORDERS: %w", meta.Sequence.Stream, err)
+		return err
 	}
 	o := f.Orders[id]
 	if o == nil {

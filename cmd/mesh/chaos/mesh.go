@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -16,12 +18,14 @@ import (
 // readyTimeout bounds a start: recovery after a crash included.
 const readyTimeout = 30 * time.Second
 
-// Mesh is one data directory and port on which `mesh dev` runs, dies and runs again.
+// Mesh is one data directory and port on which `mesh dev` runs, dies and runs again,
+// or services on a server elsewhere.
 type Mesh struct {
 	t      testing.TB
 	binary string
 	data   string
 	port   int
+	url    string
 	logs   string
 
 	starts  int
@@ -33,7 +37,17 @@ type Mesh struct {
 // killed when the test ends; a failed test shows the end of the last log.
 func NewMesh(t testing.TB, binary string) *Mesh {
 	t.Helper()
-	m := &Mesh{t: t, binary: binary, data: t.TempDir(), logs: t.ArtifactDir(), port: freePort(t)}
+	port := freePort(t)
+	m := NewMeshOn(t, binary, "nats://127.0.0.1:"+strconv.Itoa(port))
+	m.data, m.port = t.TempDir(), port
+	return m
+}
+
+// NewMeshOn is a mesh on a server that somebody else looks after: it has only what
+// joins it.
+func NewMeshOn(t testing.TB, binary, url string) *Mesh {
+	t.Helper()
+	m := &Mesh{t: t, binary: binary, url: url, logs: t.ArtifactDir()}
 	t.Cleanup(m.cleanup)
 	return m
 }
@@ -54,8 +68,8 @@ func freePort(t testing.TB) int {
 	return int(address.Port())
 }
 
-// URL is where the embedded NATS server listens whenever it runs.
-func (m *Mesh) URL() string { return "nats://127.0.0.1:" + strconv.Itoa(m.port) }
+// URL is where the NATS server listens whenever it runs.
+func (m *Mesh) URL() string { return m.url }
 
 // Up starts `mesh dev` and returns once it is ready. env is added to the
 // environment, for example MESH_FAILPOINT.
@@ -73,17 +87,40 @@ func (m *Mesh) Up(ctx context.Context, env ...string) error {
 }
 
 // Join starts another process with the given services on the same server.
-func (m *Mesh) Join(ctx context.Context, services ...string) error {
+func (m *Mesh) Join(ctx context.Context, services ...string) (*Joined, error) {
 	args := append([]string{"run", "--json", "--nats", m.URL(), "--http", ""}, services...)
 	p, err := m.launch("run", args, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	m.extras = append(m.extras, p)
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	return p.await(ctx)
+	return &Joined{p}, p.await(ctx)
 }
+
+// Command runs the binary to its end and returns what it printed.
+func (m *Mesh) Command(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, m.binary, args...)
+	cmd.Env = append(os.Environ(), "NATS_URL="+m.url)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("mesh %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// Joined is a process that runs some services beside the mesh.
+type Joined struct{ process *process }
+
+// Kill ends the process with SIGKILL and waits for its end.
+func (j *Joined) Kill() { j.process.kill() }
+
+// Freeze makes the process stand still where it is; it keeps its connections.
+func (j *Joined) Freeze() error { return j.process.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen process go on.
+func (j *Joined) Thaw() error { return j.process.cmd.Process.Signal(syscall.SIGCONT) }
 
 func (m *Mesh) launch(kind string, args, env []string) (*process, error) {
 	m.starts++

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/ordermesh/ordermesh/embedded/natsd"
 )
 
 // binaries is set once, before any test runs.
@@ -19,6 +21,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	natsd.ChildMain()
 	var err error
 	if binaries, err = NewBinaries(os.Getenv("MESH_CHAOS_RACE") == "1"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -44,12 +47,24 @@ type rig struct {
 
 func newRig(t *testing.T, v Variant) *rig {
 	t.Helper()
+	return newRigOf(t, v, NewMesh(t, built(t, v)))
+}
+
+func built(t *testing.T, v Variant) string {
+	t.Helper()
 	path, err := binaries.Path(t.Context(), v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{T: t, mesh: NewMesh(t, path), seed: seed(t)}
+	return path
+}
+
+// newRigOf adds a client and a ledger to a mesh.
+func newRigOf(t *testing.T, v Variant, m *Mesh) *rig {
+	t.Helper()
+	r := &rig{T: t, mesh: m, seed: seed(t)}
 	t.Logf("%s build, MESH_CHAOS_SEED=%d", v, r.seed)
+	var err error
 	if r.ledger, err = NewLedger(filepath.Join(t.ArtifactDir(), "acknowledged.txt")); err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func foundBy(v Verdict, checks []string) bool {
 // twoWriters lets two processes change the same few entities.
 func twoWriters(r *rig) error {
 	r.up()
-	if err := r.mesh.Join(r.Context(), "orders", "inventory", "payments", "shipping"); err != nil {
+	if _, err := r.mesh.Join(r.Context(), "orders", "inventory", "payments", "shipping"); err != nil {
 		return err
 	}
 	r.stock(2, 1_000_000)
@@ -97,7 +97,7 @@ func crashedAfterCharge(r *rig) error {
 // one of them remembers, the other has changed.
 func restocked(r *rig) error {
 	r.up()
-	if err := r.mesh.Join(r.Context(), "inventory"); err != nil {
+	if _, err := r.mesh.Join(r.Context(), "inventory"); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(r.Context())

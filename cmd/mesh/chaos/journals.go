@@ -1,0 +1,196 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+)
+
+// Journals follows the stream FLOW: what the journal of each flow of one service says,
+// who wrote it and when it was stored.
+type Journals struct {
+	Flows   map[string]*Journal // by "<name> <id>"
+	service string
+	reader  reader
+}
+
+// Journal is one flow's.
+type Journal struct {
+	Partition int       // of its inputs
+	Begun     time.Time // when its start was stored
+	Pages     []Page
+}
+
+// Page is one message of a journal.
+type Page struct {
+	Sequence uint64
+	Stored   time.Time // by the server's clock, which on one machine is also ours
+	Session  string    // the worker's membership under which it was written
+	Status   string
+	Steps    []string // whose results it has
+}
+
+// NewJournals starts at the stream's beginning.
+func NewJournals(service string) *Journals {
+	return &Journals{Flows: map[string]*Journal{}, service: service, reader: newReader(contract.FlowStream)}
+}
+
+// Advance reads to the stream's present end.
+func (j *Journals) Advance(ctx context.Context, js jetstream.JetStream) error {
+	return j.reader.advance(ctx, js, j.hear)
+}
+
+func (j *Journals) hear(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+	if service, partition, name, id, ok := contract.ParseFlowInput(msg.Subject()); ok {
+		if service == j.service {
+			if flow := j.of(name + " " + id); flow.Begun.IsZero() {
+				flow.Partition, flow.Begun = partition, meta.Timestamp
+			}
+		}
+		return nil
+	}
+	service, name, id, ok := contract.ParseFlowLog(msg.Subject())
+	if !ok || service != j.service {
+		return nil
+	}
+	var body struct {
+		Writer  string `json:"writer"`
+		Status  string `json:"status"`
+		Records []struct {
+			Kind string `json:"kind"`
+			Name string `json:"name"`
+		} `json:"records"`
+	}
+	if err := contract.UnmarshalLenient(msg.Data(), &body); err != nil {
+		return err
+	}
+	session, _, ok := strings.Cut(body.Writer, ".")
+	if !ok {
+		return fmt.Errorf("the writer %q is not <session>.<number>", body.Writer)
+	}
+	page := Page{Sequence: meta.Sequence.Stream, Stored: meta.Timestamp, Session: session, Status: body.Status}
+	for _, r := range body.Records {
+		if r.Kind == "step" {
+			page.Steps = append(page.Steps, r.Name)
+		}
+	}
+	flow := j.of(name + " " + id)
+	flow.Pages = append(flow.Pages, page)
+	return nil
+}
+
+func (j *Journals) of(key string) *Journal {
+	flow := j.Flows[key]
+	if flow == nil {
+		flow = &Journal{}
+		j.Flows[key] = flow
+	}
+	return flow
+}
+
+// Open counts the flows that have not ended.
+func (j *Journals) Open() int {
+	n := 0
+	for _, flow := range j.Flows {
+		if !flow.ended(len(flow.Pages)) {
+			n++
+		}
+	}
+	return n
+}
+
+// ended reports whether the flow had ended with its first pages.
+func (j *Journal) ended(pages int) bool {
+	return pages > 0 && slices.Contains([]string{"completed", "failed", "cancelled"}, j.Pages[pages-1].Status)
+}
+
+// before is how many pages were stored before a moment.
+func (j *Journal) before(at time.Time) int {
+	n := 0
+	for n < len(j.Pages) && j.Pages[n].Stored.Before(at) {
+		n++
+	}
+	return n
+}
+
+// TakeOver is what the journals tell about the death of one worker.
+type TakeOver struct {
+	Running  int                   // flows under way at that moment, in partitions of all workers
+	Orphans  int                   // and in those of the dead one
+	Progress map[int]time.Duration // from the death until another one wrote a journal of a partition
+	Finished time.Duration         // from the death until the last orphan had ended
+}
+
+// TakeOver looks at what became of the partitions whose owner died at a moment.
+func (j *Journals) TakeOver(partitions map[int]bool, session string, at time.Time) TakeOver {
+	t := TakeOver{Progress: map[int]time.Duration{}}
+	for _, flow := range j.Flows {
+		before := flow.before(at)
+		if !flow.Begun.Before(at) || flow.ended(before) {
+			continue
+		}
+		t.Running++
+		if !partitions[flow.Partition] {
+			continue
+		}
+		t.Orphans++
+		for _, page := range flow.Pages[before:] {
+			took := page.Stored.Sub(at)
+			if best, ok := t.Progress[flow.Partition]; page.Session != session && (!ok || took < best) {
+				t.Progress[flow.Partition] = took
+			}
+			t.Finished = max(t.Finished, took)
+		}
+	}
+	return t
+}
+
+// Since counts the messages that a session has had stored since a moment.
+func (j *Journals) Since(session string, at time.Time) int {
+	n := 0
+	for _, flow := range j.Flows {
+		for _, page := range flow.Pages[flow.before(at):] {
+			if page.Session == session {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Trespasses returns a sentence for each page that a session wrote after another one
+// had written in the same journal.
+func (j *Journals) Trespasses(session string) []string {
+	var out []string
+	for _, key := range slices.Sorted(maps.Keys(j.Flows)) {
+		taken := false
+		for _, page := range j.Flows[key].Pages {
+			if mine := page.Session == session; mine && taken {
+				out = append(out, fmt.Sprintf("flow %s: message %d is by %s, who had lost it", key, page.Sequence, session))
+			} else if !mine {
+				taken = true
+			}
+		}
+	}
+	return out
+}
+
+// stored returns the steps whose results a session has stored.
+func (j *Journal) stored(session string) map[string]bool {
+	steps := map[string]bool{}
+	for _, page := range j.Pages {
+		if page.Session == session {
+			for _, s := range page.Steps {
+				steps[s] = true
+			}
+		}
+	}
+	return steps
+}
