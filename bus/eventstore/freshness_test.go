@@ -76,8 +76,16 @@ func TestALookAtTheLogServesOnlyWhoWaitedBefore(t *testing.T) {
 	var once sync.Once
 	s.onLast = func() { once.Do(func() { close(looking); <-goOn }) }
 	var wait sync.WaitGroup
-	wait.Go(func() { get(t, e, "a") })
-	<-looking
+	answered := make(chan struct{})
+	wait.Go(func() {
+		get(t, e, "a")
+		close(answered)
+	})
+	select {
+	case <-looking:
+	case <-answered:
+		t.Fatal("a read was answered without a look at the log")
+	}
 	do(t, other, "a", "", command{add: 1})
 	wait.Go(func() {
 		if c, _ := get(t, e, "a"); c.N != 2 {

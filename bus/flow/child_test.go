@@ -56,7 +56,7 @@ func childMain() {
 	defer stop()
 	conn, err := bus.Dial(ctx, bus.Config{URL: url, Service: service})
 	exitOn(err)
-	w, err := flow.NewWorker(conn, service, []flow.Registered{long(conn)})
+	w, err := flow.NewWorker(conn, service, []flow.Registered{long(conn), doze()})
 	exitOn(err)
 	go func() {
 		<-w.Ready()
