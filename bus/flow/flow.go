@@ -31,7 +31,10 @@ var (
 type Definition[In, Out any] struct{ spec }
 
 // Registered is a [Definition] whose types are not known: what a worker is given.
-type Registered interface{ registered() spec }
+type Registered interface {
+	Info() contract.FlowInfo
+	registered() spec
+}
 
 // spec is a definition without its types.
 type spec struct {

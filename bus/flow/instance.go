@@ -39,6 +39,8 @@ type instance struct {
 	over    bool            // the end is recorded; the flow's goroutine only
 	woke    bool            // by a cancel, from being stuck; the flow's goroutine only
 
+	beyond func(k kind, name string) // set by a check: told what comes where the history ends, instead of doing it
+
 	halt atomic.Int32
 	wake chan struct{}
 

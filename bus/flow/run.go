@@ -139,6 +139,10 @@ func (r *Run) replay(k kind, name, hash string) *record {
 			in.park("the code does not follow the journal: " + text)
 		}
 	}
+	if in.beyond != nil {
+		in.beyond(k, name)
+		leave()
+	}
 	return nil
 }
 

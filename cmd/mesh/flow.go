@@ -15,7 +15,7 @@ import (
 func flowCommand(c *cli) *cobra.Command {
 	return inGroup(groupLook, group("flow", "Look at durable flows, start and steer them",
 		"  mesh flow ls --status stuck\n  mesh flow show checkout k3v5w2q7a4m6x2c3z5y7b2d4f6\n  mesh flow retry checkout k3v5w2q7a4m6x2c3z5y7b2d4f6",
-		flowList(c), flowShow(c), flowStart(c), flowSignal(c), flowCancel(c), flowRetry(c)))
+		flowList(c), flowShow(c), flowStart(c), flowSignal(c), flowCancel(c), flowRetry(c), flowCheck(c), flowCapture(c)))
 }
 
 // exampleFlow is the instance of all examples.
