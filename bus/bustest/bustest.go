@@ -11,7 +11,10 @@ package bustest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
@@ -285,10 +288,26 @@ func describe(what []any) string {
 // Main is a package's TestMain: it runs the tests and then fails when a goroutine
 // is left. In a process that was started as a NATS node it is that node; see
 // natsd.StartChild.
+//
+// Tests here wait for servers, leaders and timers more than they compute: unless
+// -parallel says otherwise, more of them run at once than there are processors.
 func Main(m *testing.M, opts ...goleak.Option) {
 	natsd.ChildMain()
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == parallelFlag })
+	if !chosen {
+		if err := flag.Set(parallelFlag, strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil {
+			panic(err) // the testing package has no such flag any more
+		}
+	}
 	goleak.VerifyTestMain(m, opts...)
 }
+
+const (
+	parallelFlag = "test.parallel"
+	atOnce       = 8
+)
 
 // NoLeak fails the test when it ends with goroutines that it did not start with. It
 // is for tests that are not parallel; packages of parallel tests use [Main].

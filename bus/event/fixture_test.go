@@ -91,14 +91,26 @@ func (w *writer) commit(t testing.TB, id string, records ...contract.Record) uin
 	return seq
 }
 
-// publish repeats while there is no leader.
+// publish repeats while there is no leader, or nobody knows what became of it.
 func (w *writer) publish(t testing.TB, m *nats.Msg, expect uint64) uint64 {
 	t.Helper()
 	var seq uint64
+	unknown := false
 	bustest.Eventually(t, patience, func() bool {
 		ack, err := w.conn.Appender().Append(t.Context(), m, expect)
-		if errors.Is(err, bus.ErrNoStream) {
+		switch {
+		case errors.Is(err, bus.ErrUnknown):
+			unknown = true
 			return false
+		case errors.Is(err, bus.ErrNoStream):
+			return false
+		case unknown && errors.Is(err, bus.ErrConflict): // the try before was stored
+			stream, err := w.conn.JetStream().Stream(t.Context(), counters.Info().Stream)
+			check(t, err)
+			last, err := stream.GetLastMsgForSubject(t.Context(), m.Subject)
+			check(t, err)
+			seq = last.Sequence
+			return true
 		}
 		check(t, err)
 		seq = ack.Sequence
