@@ -29,6 +29,12 @@ func Provision(ctx context.Context, conn *Conn, specs []contract.StreamSpec, rep
 }
 
 func provision(ctx context.Context, js jetstream.JetStream, spec contract.StreamSpec, replicas int) error {
+	if spec.Objects {
+		_, err := js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: spec.Name, Replicas: replicas, Storage: jetstream.FileStorage,
+		})
+		return err
+	}
 	if spec.KV {
 		_, err := js.CreateOrUpdateKeyValue(ctx, kvConfig(spec, replicas))
 		return err

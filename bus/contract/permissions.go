@@ -65,6 +65,7 @@ func (s Service) Permissions(rights Rights) Permissions {
 	for _, other := range s.Starts {
 		p.pub("flow."+other+".in.>", "$JS.API.STREAM.INFO."+FlowStream)
 		p.load(FlowStream)
+		p.objects(FlowPayloads)
 	}
 	if len(s.Follows) > 0 {
 		p.follow()
@@ -122,6 +123,13 @@ func (g *grant) bucket(name, keys string) {
 		"$JS.API.CONSUMER.DELETE.KV_"+name+".*", "$JS.FC.KV_"+name+".>")
 }
 
+// objects allows reading and writing the objects of a bucket. A subject cannot say
+// whose an object is: its name is in it, but encoded.
+func (g *grant) objects(name string) {
+	g.pub("$JS.API.STREAM.INFO.OBJ_"+name, "$O."+name+".C.>", "$O."+name+".M.>")
+	g.load("OBJ_" + name)
+}
+
 // flows allows running and starting the service's own flows.
 func (g *grant) flows(service string) {
 	g.pub("flow."+service+".>", DeadLetter(FlowStream, "*"), InboxPrefix(service)+".>", "_INBOX.>")
@@ -139,6 +147,9 @@ func (g *grant) flows(service string) {
 		"$JS.API.CONSUMER.CREATE."+FlowStream+".*.flow."+service+".log.>",
 	)
 	g.bucket(FlowLeaseKV, service+".>")
+	g.objects(FlowPayloads)
+	g.stream("OBJ_" + FlowPayloads)
+	g.pub("$JS.API.STREAM.PURGE.OBJ_" + FlowPayloads) // what ended flows leave behind
 }
 
 // follow allows reading the stream of flows through consumers that come and go. A

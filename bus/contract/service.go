@@ -46,7 +46,7 @@ type Setting struct {
 }
 
 // Streams returns every stream and bucket that the services need together, sorted
-// by name: one event stream per owning service, FLOW when a service has flows, DLQ
+// by name: one event stream per owning service, FLOW and its buckets when a service has flows, DLQ
 // when one consumes, and each book.
 func Streams(services ...Service) []StreamSpec {
 	byName := map[string]StreamSpec{}
@@ -68,6 +68,7 @@ func Streams(services ...Service) []StreamSpec {
 				Name: FlowStream, Schedules: true,
 				Subjects: []string{"flow.*.in.>", "flow.*.log.>", "flow.*.timer.>"},
 			}
+			byName["OBJ_"+FlowPayloads] = StreamSpec{Name: FlowPayloads, Objects: true}
 			byName["KV_"+FlowLeaseKV] = StreamSpec{Name: FlowLeaseKV, KV: true, History: 1, MarkerTTL: flowLeaseTTL}
 		}
 		if len(s.Consumes) > 0 || len(s.Flows) > 0 {

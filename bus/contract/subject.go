@@ -44,6 +44,8 @@ const (
 	ConfigKV    = "config"     // settings: key <service>.<setting>
 	PolicyKV    = "policy"     // policies and rules
 	FlowLeaseKV = "flow_lease" // who owns which flow partition; history 1, short TTL
+
+	FlowPayloads = "flow_payload" // object store: inputs and results of flows that are too large for a message
 )
 
 // FlowInput is the inbox of one flow instance within partition p of its service.
@@ -108,4 +110,5 @@ type StreamSpec struct {
 	KV         bool          // a key-value bucket named Name (its stream is KV_<Name>)
 	History    int           // KV: values kept per key
 	MarkerTTL  time.Duration // KV: how long a delete marker stays; 0 = no per-key TTL
+	Objects    bool          // an object store bucket named Name (its stream is OBJ_<Name>)
 }

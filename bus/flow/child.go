@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -116,7 +115,13 @@ func (e *engine) startChild(ctx context.Context, s spec, id string, body []byte,
 		msg.Header[headerReply] = []string{parent}
 	}
 	telemetry.Inject(ctx, msg.Header)
+	if err := lighten(ctx, e.payloads, msg); err != nil {
+		return err
+	}
 	err := e.send(ctx, msg, 0)
+	if err == nil {
+		return secure(ctx, e.payloads, msg, body)
+	}
 	if !errors.Is(err, bus.ErrConflict) {
 		return err
 	}
@@ -127,7 +132,7 @@ func (e *engine) startChild(ctx context.Context, s spec, id string, body []byte,
 	case start.Sequence == 0: // another input came first
 		delete(msg.Header, headerFirst)
 		return e.send(ctx, msg, bus.NoExpectation)
-	case !bytes.Equal(start.Data, body):
+	case !sameBody(start.Header, msg.Header, start.Data, msg.Data):
 		return ErrOtherInput.Sayf("a flow %s %s was started with another input", s.name, id)
 	case parent == "" || headerOf(start.Header, headerReply) == parent:
 		return nil // it is ours
@@ -152,32 +157,32 @@ func (e *engine) cancelChild(ctx context.Context, name, id, inputID string) erro
 // tell gives the outcome to everybody who waits for it. A parent is told by an input,
 // which has to be stored before the child's own inputs may go: tell reports whether
 // that has come about.
-func (in *instance) tell(replies []string, outcome []byte) bool {
+func (in *instance) tell(replies []string, e ending) bool {
+	outcome := encodeOutcome(e)
 	for _, reply := range replies {
 		parent, ok := strings.CutPrefix(reply, parentPrefix)
 		if !ok {
 			in.eng.answer(reply, outcome)
 			continue
 		}
-		if !in.tellParent(parent, outcome) {
+		if !in.tellParent(parent, e) {
 			return false
 		}
 	}
 	return true
 }
 
-func (in *instance) tellParent(parent string, outcome []byte) bool {
+// tellParent repeats a large result under the parent's name: the child's own goes with
+// the child.
+func (in *instance) tellParent(parent string, e ending) bool {
 	name, id, ok := strings.Cut(parent, ".")
 	if !ok || !contract.ValidID(name) || !contract.ValidID(id) {
 		return true
 	}
 	mail := outcomeMail(in.name, in.id)
-	msg := &nats.Msg{Subject: in.eng.inbox(name, id), Data: outcome, Header: nats.Header{
-		headerKind: {string(inputOutcome)}, headerSignal: {mail}, headerInput: {mail},
-	}}
 	pause := Retry{First: 20 * time.Millisecond, Max: time.Second, Factor: 2}
 	for tries := 1; in.eng.alive(); tries++ {
-		err := in.eng.send(in.ctx, msg, bus.NoExpectation)
+		err := in.eng.sendOutcome(in.ctx, in.eng.inbox(name, id), mail, e)
 		if err == nil {
 			return true
 		}
@@ -188,6 +193,26 @@ func (in *instance) tellParent(parent string, outcome []byte) bool {
 		break
 	}
 	return false
+}
+
+func (e *engine) sendOutcome(ctx context.Context, inbox, mail string, end ending) error {
+	if end.Ref != "" {
+		if len(end.Result) == 0 {
+			value, err := e.payloads.Payload(ctx, end.Ref)
+			if err != nil {
+				return err
+			}
+			end.Result = value
+		}
+		end.Ref = ""
+	}
+	msg := &nats.Msg{Subject: inbox, Data: encodeOutcome(end), Header: nats.Header{
+		headerKind: {string(inputOutcome)}, headerSignal: {mail}, headerInput: {mail},
+	}}
+	if err := lighten(ctx, e.payloads, msg); err != nil {
+		return err
+	}
+	return e.send(ctx, msg, bus.NoExpectation)
 }
 
 // hasParent reports whether somebody has to be told by an input.
@@ -238,7 +263,7 @@ func ContinueAsNew[Out, In any](run *Run, in In) (Out, error) {
 func (in *instance) renew(input []byte) {
 	o := in.j.origin
 	o.Gen++
-	o.Input = input
+	o.Input, o.InputRef = in.stash(input)
 	if s, ok := in.eng.flows.newest(o.Flow, o.Version); ok {
 		in.spec, o.Version = s, s.version
 	}

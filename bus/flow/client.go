@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +24,7 @@ type Client struct {
 	service string
 	log     streamLog
 
+	payloads   *bucket
 	partitions atomic.Int64 // 0 until the stream was asked
 
 	mu      sync.Mutex
@@ -35,7 +35,7 @@ type Client struct {
 
 // NewClient returns a client for the flows that the given service runs.
 func NewClient(conn *bus.Conn, service string) *Client {
-	return &Client{conn: conn, service: service, log: streamLog{conn}, waiting: map[string]chan answer{}}
+	return &Client{conn: conn, service: service, log: streamLog{conn}, payloads: &bucket{conn: conn}, waiting: map[string]chan answer{}}
 }
 
 // Start starts an instance and returns once that is stored. Starting an id again
@@ -77,6 +77,13 @@ func Do[In, Out any](ctx context.Context, c *Client, d Definition[In, Out], id s
 		return out, err
 	}
 	defer c.forget(reply)
+	again := func(err error) error { return c.startAfter(ctx, d.spec, id, body, reply, err) }
+	if len(body) > maxInline {
+		if err := c.start(ctx, d.spec, id, body, reply); err != nil {
+			return out, err
+		}
+		return resultOf[Out](c.await(ctx, d.name, id, answers, again))
+	}
 	msg, err := c.startMessage(ctx, d.spec, id, body, reply)
 	if err != nil {
 		return out, err
@@ -90,9 +97,7 @@ func Do[In, Out any](ctx context.Context, c *Client, d Definition[In, Out], id s
 	if err := c.conn.Appender().Start(msg, 0, failed); err != nil {
 		failed(bus.Ack{}, err)
 	}
-	return resultOf[Out](c.await(ctx, d.name, id, answers, func(err error) error {
-		return c.startAfter(ctx, d.spec, id, body, reply, err)
-	}))
+	return resultOf[Out](c.await(ctx, d.name, id, answers, again))
 }
 
 // Handle is an instance that was started.
@@ -153,7 +158,11 @@ func inputOf(id string, in any) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return encode(in)
+	body, err := encode(in)
+	if err != nil {
+		return nil, contract.ErrInvalid.At("/input").Sayf("the flow's input cannot be kept: %v", err)
+	}
+	return body, nil
 }
 
 // Cancel asks an instance to stop: its next step returns [ErrCancelled] and its
@@ -201,7 +210,10 @@ func (c *Client) start(ctx context.Context, s spec, id string, body []byte, repl
 	if err = c.append(ctx, msg, 0); errors.Is(err, bus.ErrConflict) {
 		return c.join(ctx, s, id, body, reply)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return secure(ctx, c.payloads, msg, body)
 }
 
 // startAfter deals with a start whose append failed.
@@ -226,7 +238,7 @@ func (c *Client) join(ctx context.Context, s spec, id string, body []byte, reply
 	switch {
 	case err != nil:
 		return unavailable(err)
-	case start.Sequence > 0 && !bytes.Equal(start.Data, body):
+	case start.Sequence > 0 && !sameBody(start.Header, msg.Header, start.Data, msg.Data):
 		return ErrOtherInput
 	case start.Sequence > 0 && reply == "":
 		return nil
@@ -245,6 +257,9 @@ func (c *Client) startMessage(ctx context.Context, s spec, id string, body []byt
 	msg := c.message(ctx, inputStart, subject, reply, body)
 	msg.Header[headerVersion] = []string{strconv.Itoa(s.version)}
 	msg.Header[headerFirst] = []string{"1"}
+	if err := lighten(ctx, c.payloads, msg); err != nil {
+		return nil, unavailable(err)
+	}
 	return msg, nil
 }
 

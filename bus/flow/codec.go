@@ -7,11 +7,8 @@ import (
 	"github.com/ordermesh/ordermesh/bus/contract"
 )
 
-// Limits of one value in the journal: a step's result, a flow's input or output.
-const (
-	maxValueBytes = contract.MaxRequestBytes
-	maxValueDepth = contract.MaxDepth - 6 // the journal nests values in itself
-)
+// maxValueDepth is how deep one value may be nested: the journal nests values in itself.
+const maxValueDepth = contract.MaxDepth - 6
 
 // encode turns a result into JSON, of any kind and not only an object.
 func encode(v any) ([]byte, error) {
@@ -19,8 +16,8 @@ func encode(v any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%T cannot be written as JSON: %w", v, err)
 	}
-	if len(raw) > maxValueBytes {
-		return nil, fmt.Errorf("a value of %d bytes is more than a journal record takes (%d): keep it elsewhere and return a reference", len(raw), maxValueBytes)
+	if len(raw) > maxPayload {
+		return nil, fmt.Errorf("a %T of %d bytes is more than a flow keeps (%d): keep it elsewhere and hand on a reference", v, len(raw), maxPayload)
 	}
 	if len(raw) > 2*maxValueDepth && tooDeep(raw) {
 		return nil, fmt.Errorf("%T is nested deeper than %d levels", v, maxValueDepth)

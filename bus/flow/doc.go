@@ -79,6 +79,10 @@
 // while an earlier write is on its way. The leader's last message decides: it is ours,
 // or nothing came and the same bytes are sent again, or another writer has taken over.
 //
+// Inputs and results above 256 KiB, up to 16 MiB, are kept in an object store; the
+// messages have their names. An object is there before what refers to it, and its name
+// is made of its instance and its content, so that a repeat is the same object.
+//
 // # Waiting
 //
 // A wait is a record under way in the journal, and an alarm: a schedule of the server

@@ -18,6 +18,7 @@ type engine struct {
 	service    string
 	session    string // unique: the first half of every writer's id
 	log        Log
+	payloads   Payloads
 	flows      catalogue
 	partitions int
 	telemetry  *telemetry.Telemetry

@@ -31,7 +31,7 @@ func (in *instance) offer(next *input) bool {
 func (in *instance) take(next *input) {
 	switch next.kind {
 	case inputStart:
-		if next.sequence != in.j.origin.Start && inputHash(next.body) != in.j.origin.Hash {
+		if next.sequence != in.j.origin.Start && next.hash() != in.j.origin.Hash {
 			in.refuse(next, ErrOtherInput)
 			return
 		}
@@ -44,7 +44,7 @@ func (in *instance) take(next *input) {
 			in.nudge()
 		}
 	case inputSignal, inputOutcome:
-		if in.j.post(letter{ID: next.inputID, Name: next.signal, Seq: next.sequence, body: next.body}) {
+		if in.j.post(next.letter()) {
 			in.drop(next)
 			next.handBack()
 			return

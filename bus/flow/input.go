@@ -62,6 +62,7 @@ type input struct {
 	trace     string
 	actor     string
 	body      []byte
+	ref       string // of a large body: its name in the object store
 	sequence  uint64
 	delivered uint64
 	at        time.Time
@@ -86,7 +87,7 @@ func parseInput(msg jetstream.Msg) (*input, error) {
 
 // readInput reads what a message says by itself.
 func readInput(subject string, h nats.Header, body []byte) (*input, error) {
-	_, _, name, id, ok := contract.ParseFlowInput(subject)
+	service, _, name, id, ok := contract.ParseFlowInput(subject)
 	if !ok || !contract.ValidID(name) || !contract.ValidID(id) {
 		return nil, fmt.Errorf("%w: subject %s", errPoison, subject)
 	}
@@ -100,6 +101,12 @@ func readInput(subject string, h nats.Header, body []byte) (*input, error) {
 	}
 	if err := in.readKind(h); err != nil {
 		return nil, err
+	}
+	if in.ref = headerOf(h, headerRef); in.ref != "" {
+		owner, name, id, _, ok := parsePayload(in.ref)
+		if !ok || owner != service || name != in.name || id != in.id {
+			return nil, fmt.Errorf("%w: header %s is %q", errPoison, headerRef, in.ref)
+		}
 	}
 	return in, nil
 }
@@ -142,10 +149,18 @@ func (in *input) known() bool {
 	return false
 }
 
+// hash stands for what the input says.
+func (in *input) hash() string {
+	if _, _, _, hash, ok := parsePayload(in.ref); ok {
+		return hash
+	}
+	return inputHash(in.body)
+}
+
 // origin is what an instance remembers of its start.
 func (in *input) origin(s spec) origin {
 	o := origin{
-		Flow: in.name, ID: in.id, Version: in.version, Start: in.sequence, Hash: inputHash(in.body),
+		Flow: in.name, ID: in.id, Version: in.version, Start: in.sequence, Hash: in.hash(),
 		At: in.at.UnixMilli(), Trace: in.trace, Actor: in.actor,
 	}
 	if s.deadline > 0 {

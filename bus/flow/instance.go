@@ -97,7 +97,7 @@ func (in *instance) settle(e ending) {
 }
 
 func (in *instance) settled(e ending, held []*input, replies []string) {
-	told := len(replies) == 0 || in.tell(replies, encodeOutcome(e))
+	told := len(replies) == 0 || in.tell(replies, e)
 	var waking []*input
 	if e.Status == Stuck {
 		held, waking = in.overtaken(held)
@@ -204,7 +204,8 @@ func (in *instance) conclude(r *Run, out []byte, err error) {
 		}
 		in.finish(ending{Status: status, Error: contract.EncodeError(in.cancelError()), Reason: in.cancelReason()})
 	case err == nil:
-		in.finish(ending{Status: Completed, Result: out})
+		_, ref := in.stash(out)
+		in.finish(ending{Status: Completed, Result: out, Ref: ref})
 	default:
 		r.compensate()
 		in.logFailed(err)

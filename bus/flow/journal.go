@@ -31,6 +31,7 @@ var errFenced = errors.New("another writer has taken over the journal")
 type ending struct {
 	Status Status
 	Result contract.Raw
+	Ref    string // a large result's name in the object store; Result may be at hand as well
 	Error  contract.Raw
 	Reason string
 }
@@ -302,7 +303,7 @@ func (j *journal) build() {
 			b = j.open.append(appendName(b, "open"))
 		}
 		if j.end != nil {
-			b = appendRaw(b, "result", j.end.Result)
+			b = j.end.appendResult(b)
 			b = appendRaw(b, "error", j.end.Error)
 			b = appendMember(b, "reason", j.end.Reason)
 		}

@@ -15,6 +15,7 @@ import (
 // message of its inbox and nobody was given it before.
 func (in *instance) fresh(first *input, s spec) {
 	in.attach(in.newJournal(first.origin(s)), s, first.body)
+	in.args = in.fetch(in.args, first.ref)
 	in.eng.metrics.of(in.name).started.Inc()
 	in.run()
 }
@@ -82,9 +83,7 @@ func (in *instance) beginFromStart() {
 		in.yield(fmt.Sprintf("version %d is not here", first.version))
 		return
 	}
-	in.attach(in.newJournal(first.origin(s)), s, first.body)
-	in.eng.metrics.of(in.name).started.Inc()
-	in.run()
+	in.fresh(first, s)
 }
 
 // orphaned deals with inputs for an instance that has not begun: its start may still
@@ -102,7 +101,7 @@ func (in *instance) orphaned() {
 		in.yield("the start is not here yet")
 		return
 	}
-	unknown := encodeOutcome(ending{Status: Failed, Error: contract.EncodeError(ErrNotFound)})
+	unknown := ending{Status: Failed, Error: contract.EncodeError(ErrNotFound)}
 	for _, h := range in.leaveInputs() {
 		if h.reply == "" || in.tell([]string{h.reply}, unknown) {
 			h.ack()
@@ -125,8 +124,8 @@ func findStart(ctx context.Context, log Log, inbox string) (Stored, error) {
 // repeatOutcome answers and acknowledges the inputs of an instance that has ended or
 // is stuck.
 func (in *instance) repeatOutcome(p page) {
-	e := ending{Status: p.Status, Result: p.Result, Error: p.Error, Reason: p.Reason}
-	told := in.tell(in.listeners(e, parentsOf(p.Replies)), encodeOutcome(e))
+	e := ending{Status: p.Status, Result: p.Result, Ref: p.Ref, Error: p.Error, Reason: p.Reason}
+	told := in.tell(in.listeners(e, parentsOf(p.Replies)), e)
 	for _, h := range in.leaveInputs() {
 		if !told || (p.Status == Stuck && h.kind.kept()) {
 			h.handBack() // for the time after somebody has mended it
@@ -144,10 +143,10 @@ func (in *instance) repeatTo(h *input, p page, e ending) bool {
 	switch {
 	case h.reply == "":
 		return true
-	case h.kind == inputStart && inputHash(h.body) != p.Hash:
+	case h.kind == inputStart && h.hash() != p.Hash:
 		e = ending{Status: Failed, Error: contract.EncodeError(ErrOtherInput)}
 	}
-	return in.tell(in.listeners(e, []string{h.reply}), encodeOutcome(e))
+	return in.tell(in.listeners(e, []string{h.reply}), e)
 }
 
 // parentsOf picks those who are told by an input: whether that came about before a
@@ -182,9 +181,10 @@ func (in *instance) resume(p page, sequence uint64) {
 		return
 	}
 	var args []byte
+	var ref string
 	if !in.read(func(ctx context.Context) (err error) {
-		if args = p.Input; p.Gen == 0 {
-			if args, err = in.startBody(ctx, p.Start); err != nil {
+		if args, ref = p.Input, p.InputRef; p.Gen == 0 {
+			if args, ref, err = in.startBody(ctx, p.Start); err != nil {
 				return err
 			}
 		}
@@ -205,6 +205,7 @@ func (in *instance) resume(p page, sequence uint64) {
 	j.restore(p, sequence)
 	j.restoreAlarm(in.eng.service, p)
 	in.attach(j, s, args)
+	in.args = in.fetch(args, ref)
 	in.eng.metrics.of(in.name).resumed.Inc()
 	in.run()
 }
@@ -225,18 +226,18 @@ func (in *instance) openAgain() {
 	}
 }
 
-// startBody returns the flow's input.
-func (in *instance) startBody(ctx context.Context, start uint64) ([]byte, error) {
+// startBody returns the flow's input, or of a large one the name.
+func (in *instance) startBody(ctx context.Context, start uint64) (body []byte, ref string, err error) {
 	in.mu.Lock()
 	for _, h := range in.held {
 		if h.sequence == start {
 			in.mu.Unlock()
-			return h.body, nil
+			return h.body, h.ref, nil
 		}
 	}
 	in.mu.Unlock()
 	s, err := in.eng.log.At(ctx, start)
-	return s.Data, err
+	return s.Data, headerOf(s.Header, headerRef), err
 }
 
 // loadHistory reads the full pages before the last one.

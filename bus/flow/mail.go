@@ -17,6 +17,15 @@ type letter struct {
 	body []byte // when the input was taken in by this process
 }
 
+// letter is the input as the mail keeps it.
+func (in *input) letter() letter {
+	l := letter{ID: in.inputID, Name: in.signal, Seq: in.sequence}
+	if in.ref == "" {
+		l.body = in.body
+	}
+	return l
+}
+
 // maxMail is how many letters an instance keeps that nobody has asked for. More are
 // handed back to the server, which brings them again.
 const maxMail = 256

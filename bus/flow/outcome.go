@@ -10,6 +10,7 @@ import (
 type outcome struct {
 	Status Status       `json:"status"`
 	Result contract.Raw `json:"result,omitzero"`
+	Ref    string       `json:"ref,omitzero"` // a large result's name in the object store
 	Error  contract.Raw `json:"error,omitzero"`
 	Reason string       `json:"reason,omitzero"`
 }
@@ -20,12 +21,20 @@ func encodeOutcome(e ending) []byte {
 	b := make([]byte, 0, 64+len(e.Result)+len(e.Error))
 	b = append(b, `{"status":`...)
 	b = appendString(b, string(e.Status))
-	b = appendRaw(b, "result", e.Result)
+	b = e.appendResult(b)
 	b = appendRaw(b, "error", e.Error)
 	if e.Status != Failed {
 		b = appendMember(b, "reason", e.Reason)
 	}
 	return append(b, '}')
+}
+
+// appendResult writes the result, or where it is.
+func (e ending) appendResult(b []byte) []byte {
+	if e.Ref != "" {
+		return appendMember(b, "ref", e.Ref)
+	}
+	return appendRaw(b, "result", e.Result)
 }
 
 func decodeOutcome(data []byte) (outcome, error) {

@@ -48,9 +48,10 @@ type origin struct {
 	Trace   string `json:"trace,omitzero"` // traceparent of the caller
 	Actor   string `json:"actor,omitzero"` // Mesh-Actor of the caller
 
-	Deadline int64        `json:"deadline,omitzero"` // when it is cancelled, Unix milliseconds
-	Gen      int          `json:"gen,omitzero"`      // how often it was continued as new
-	Input    contract.Raw `json:"input,omitzero"`    // of this generation, if it is not the first
+	Deadline int64        `json:"deadline,omitzero"`  // when it is cancelled, Unix milliseconds
+	Gen      int          `json:"gen,omitzero"`       // how often it was continued as new
+	Input    contract.Raw `json:"input,omitzero"`     // of this generation, if it is not the first
+	InputRef string       `json:"input_ref,omitzero"` // or, when it is large, its name in the object store
 }
 
 // page is one message of a journal: everything so far, or, for a long journal,
@@ -69,6 +70,7 @@ type page struct {
 	Records []record     `json:"records,omitzero"` // closed records, in order
 	Open    *record      `json:"open,omitzero"`    // the step under way, if its attempts left a trace
 	Result  contract.Raw `json:"result,omitzero"`  // completed
+	Ref     string       `json:"ref,omitzero"`     // completed with a large result: its name in the object store
 	Error   contract.Raw `json:"error,omitzero"`   // failed or cancelled
 	Reason  string       `json:"reason,omitzero"`  // stuck or cancelled: why; failed: the error's full text
 }
@@ -99,7 +101,8 @@ func (o *origin) append(b []byte) []byte {
 	b = appendMember(b, "actor", o.Actor)
 	b = appendNumber(b, "deadline", o.Deadline)
 	b = appendNumber(b, "gen", int64(o.Gen))
-	return appendRaw(b, "input", o.Input)
+	b = appendRaw(b, "input", o.Input)
+	return appendMember(b, "input_ref", o.InputRef)
 }
 
 func appendStrings(b []byte, name string, values []string) []byte {

@@ -55,6 +55,7 @@ type record struct {
 	At      int64        `json:"at,omitzero"`      // Unix milliseconds, for people
 	Tries   int          `json:"tries,omitzero"`   // attempts so far
 	Out     contract.Raw `json:"out,omitzero"`     // the step's result
+	Ref     string       `json:"ref,omitzero"`     // or, of a large result, its name in the object store
 	Err     contract.Raw `json:"err,omitzero"`     // or its terminal error
 	Last    string       `json:"last,omitzero"`    // text of the last attempt's error
 	Due     int64        `json:"due,omitzero"`     // open: when the next attempt is due or the wait is over, Unix milliseconds
@@ -73,6 +74,7 @@ func (r *record) append(b []byte) []byte {
 	b = appendNumber(b, "at", r.At)
 	b = appendNumber(b, "tries", int64(r.Tries))
 	b = appendRaw(b, "out", r.Out)
+	b = appendMember(b, "ref", r.Ref)
 	b = appendRaw(b, "err", r.Err)
 	b = appendMember(b, "last", r.Last)
 	b = appendNumber(b, "due", r.Due)

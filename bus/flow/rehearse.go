@@ -14,8 +14,9 @@ import (
 
 // Broker is a [Log] that also does what the consumer and the scheduler of a server do.
 // Package flowtest has one in memory.
-type Broker interface {
+type Broker interface { //nolint:interfacebloat // it stands for a whole server
 	Log
+	Payloads
 	// Deliver calls f for each message of an inbox that is not acknowledged, and for
 	// each that comes, until stop is called. f must not block.
 	Deliver(f func(s Stored, delivered uint64)) (stop func())
@@ -89,7 +90,7 @@ func (r Rehearsal) engine(s spec) *engine {
 	}
 	quiet := telemetry.Nop()
 	e := &engine{
-		service: rehearsed, session: fmt.Sprintf("rehearsal-%p", flows), log: r.Log, flows: flows,
+		service: rehearsed, session: fmt.Sprintf("rehearsal-%p", flows), log: r.Log, payloads: r.Log, flows: flows,
 		partitions: 1, reading: make(chan struct{}, 1), telemetry: quiet, metrics: newMetrics(quiet, rehearsed, flows),
 		alive: r.Alive,
 	}
@@ -118,9 +119,16 @@ func (r Rehearsal) start(ctx context.Context, s spec) error {
 	if err != nil {
 		return err
 	}
-	return r.Log.Put(&nats.Msg{Subject: r.inbox(), Data: body, Header: nats.Header{
+	return r.put(ctx, &nats.Msg{Subject: r.inbox(), Data: body, Header: nats.Header{
 		headerKind: {string(inputStart)}, headerVersion: {fmt.Sprint(s.version)}, headerReply: {rehearsed},
 	}})
+}
+
+func (r Rehearsal) put(ctx context.Context, msg *nats.Msg) error {
+	if err := lighten(ctx, r.Log, msg); err != nil {
+		return err
+	}
+	return r.Log.Put(msg)
 }
 
 func (r Rehearsal) inbox() string {
@@ -133,7 +141,7 @@ func (r Rehearsal) Signal(signal, signalID string, v any) error {
 	if err != nil {
 		return err
 	}
-	return r.Log.Put(&nats.Msg{Subject: r.inbox(), Data: body, Header: nats.Header{
+	return r.put(context.Background(), &nats.Msg{Subject: r.inbox(), Data: body, Header: nats.Header{
 		headerKind: {string(inputSignal)}, headerSignal: {signal}, headerInput: {signal + "/" + signalID},
 	}})
 }
@@ -161,5 +169,8 @@ func (r Rehearsal) State(ctx context.Context) (state State, ok bool, err error) 
 	}
 	history, err := loadHistory(ctx, r.Log, p)
 	state = stateOf(p, history)
+	if err == nil && p.Ref != "" {
+		state.Result, err = r.Log.Payload(ctx, p.Ref)
+	}
 	return state, state.Status.Ended() || state.Status == Stuck, err
 }

@@ -64,6 +64,9 @@ func newSchedule[In, Out any](name string, p plan, d Definition[In, Out], in In)
 	if s.err == nil {
 		s.err = s.plan.check()
 	}
+	if s.err == nil && len(s.plan.Input) > maxInline/2 {
+		s.err = fmt.Errorf("an input of %d bytes is more than a schedule keeps (%d)", len(s.plan.Input), maxInline/2)
+	}
 	if s.err != nil {
 		s.err = fmt.Errorf("flow: schedule %q: %w", name, s.err)
 	}
@@ -263,7 +266,7 @@ func (p *plan) busy(run *Run) (bool, error) {
 
 // schedule makes the schedules what the worker was given.
 func (w *Worker) schedule(ctx context.Context) error {
-	e := &engine{service: w.service, log: streamLog{w.conn}, partitions: w.options.partitions}
+	e := &engine{service: w.service, log: streamLog{w.conn}, payloads: w.payloads, partitions: w.options.partitions}
 	for _, s := range w.options.schedules {
 		if err := e.schedule(ctx, s); err != nil {
 			return fmt.Errorf("flow: schedule %s: %w", s.name, err)

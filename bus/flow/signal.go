@@ -65,7 +65,8 @@ func (r *Run) receive(k kind, name, mail string, until func() time.Time, load fu
 				in.j.discard(l)
 				continue
 			}
-			r.recordFrom(l, &record{Kind: k, Name: name, Out: body})
+			out, ref := in.stash(body)
+			r.recordFrom(l, &record{Kind: k, Name: name, Out: out, Ref: ref})
 			return nil
 		}
 		if in.cancelRequested() {
@@ -96,16 +97,15 @@ func (r *Run) bodyOf(l letter) []byte {
 		return l.body
 	}
 	in := r.inst
-	var body []byte
-	if !in.read(func(ctx context.Context) error {
-		s, err := in.eng.log.At(ctx, l.Seq)
-		body = s.Data
+	var s Stored
+	if !in.read(func(ctx context.Context) (err error) {
+		s, err = in.eng.log.At(ctx, l.Seq)
 		return err
 	}) {
 		in.proceed() // it has to leave
 		leave()
 	}
-	return body
+	return in.fetch(s.Data, headerOf(s.Header, headerRef))
 }
 
 // recordFrom closes the next operation with a letter. What was taken is stored before
@@ -147,6 +147,9 @@ func (c *Client) Signal(ctx context.Context, name, id, signal, signalID string, 
 	msg, err := c.inputMessage(ctx, inputSignal, name, id, "", body)
 	if err != nil {
 		return err
+	}
+	if err := lighten(ctx, c.payloads, msg); err != nil {
+		return unavailable(err)
 	}
 	msg.Header[headerSignal] = []string{signal}
 	msg.Header[headerInput] = []string{signal + "/" + signalID}

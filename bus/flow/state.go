@@ -71,7 +71,13 @@ func (c *Client) Get(ctx context.Context, name, id string) (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("the flow %s %s: %w", name, id, err)
 	}
-	return stateOf(p, history), nil
+	state := stateOf(p, history)
+	if p.Ref != "" {
+		if state.Result, err = c.payloads.Payload(ctx, p.Ref); err != nil {
+			return State{}, unavailable(err)
+		}
+	}
+	return state, nil
 }
 
 func (c *Client) pending(ctx context.Context, name, id, inbox string) (State, error) {

@@ -96,7 +96,8 @@ func inputHash(raw []byte) string {
 // [ErrCancelled] without running. The function should return an error it cannot
 // handle: the flow then compensates and fails.
 //
-// The result is JSON in the journal, at most 256 KiB.
+// The result is JSON, at most 16 MiB; what is larger than 256 KiB is kept in the object
+// store and not in the journal.
 func Step[T any](run *Run, name string, fn func(ctx context.Context) (T, error), opts ...StepOption) (T, error) {
 	var out T
 	run.claim(name)
@@ -160,7 +161,7 @@ func (r *Run) repeat(rec *record, c call) error {
 	if c.load == nil {
 		return nil
 	}
-	if err := c.load(rec.Out); err != nil {
+	if err := c.load(in.fetch(rec.Out, rec.Ref)); err != nil {
 		in.park(fmt.Sprintf("the journaled result of the step %q cannot be read: %v", c.name, err))
 	}
 	return nil
@@ -208,7 +209,8 @@ func (r *Run) perform(c call) error {
 			leave() // whatever err says, it may be the halt
 		}
 		if err == nil {
-			r.record(&record{Kind: c.kind, Name: c.name, Hash: c.opts.hash, Tries: tries, Out: raw}, false)
+			out, ref := in.stash(raw)
+			r.record(&record{Kind: c.kind, Name: c.name, Hash: c.opts.hash, Tries: tries, Out: out, Ref: ref}, false)
 			if c.opts.durable || c.opts.once {
 				in.settleRecords()
 			}

@@ -58,8 +58,8 @@ func TestStuckFlowsNameTheReason(t *testing.T) {
 		}), []string{"inner", "outer"}},
 		{define("bad-name", func(run *flow.Run) { _, _ = flow.Step(run, "a.b", value(1)) }), []string{"a.b"}},
 		{define("huge", func(run *flow.Run) {
-			_, _ = flow.Step(run, "big", value(strings.Repeat("x", 300<<10)))
-		}), []string{"big", "bytes"}},
+			_, _ = flow.Step(run, "big", value(strings.Repeat("x", 17<<20)))
+		}), []string{"big", "bytes", "16777216"}},
 		{define("unwritable", func(run *flow.Run) { _, _ = flow.Step(run, "chan", value(make(chan int))) }), []string{"chan"}},
 		{define("doubt", func(run *flow.Run) {
 			_, _ = flow.Step(run, "once", func(context.Context) (int, error) { return 0, errors.New("cut off") }, flow.WithAtMostOnce())

@@ -55,6 +55,20 @@ func (c *Client) answered(m *nats.Msg) {
 	}
 }
 
+// resolve reads an outcome and, where it only names the result, that.
+func (c *Client) resolve(ctx context.Context, answer []byte) (outcome, error) {
+	o, err := decodeOutcome(answer)
+	if err != nil || o.Ref == "" {
+		return o, err
+	}
+	value, err := c.payloads.Payload(ctx, o.Ref)
+	if err != nil {
+		return outcome{}, unavailable(err)
+	}
+	o.Result, o.Ref = value, ""
+	return o, nil
+}
+
 // offer never blocks: what does not fit says what was said before.
 func offer(answers chan answer, a answer) {
 	select {
@@ -72,7 +86,7 @@ func (c *Client) await(ctx context.Context, name, id string, answers <-chan answ
 		select {
 		case a := <-answers:
 			if a.err == nil {
-				return decodeOutcome(a.outcome)
+				return c.resolve(ctx, a.outcome)
 			}
 			if err := again(a.err); err != nil {
 				return outcome{}, err

@@ -49,6 +49,8 @@ type Worker struct {
 	metrics *metrics
 	options workerOptions
 
+	payloads *bucket
+
 	ready     chan struct{}
 	readyOnce sync.Once
 	leaving   sync.WaitGroup // instances of sessions that have ended
@@ -60,7 +62,7 @@ func NewWorker(conn *bus.Conn, service string, flows []Registered, opts ...Optio
 	if !contract.ValidID(service) {
 		return nil, fmt.Errorf("flow: service name %q cannot be used", service)
 	}
-	w := &Worker{conn: conn, service: service, flows: catalogue{}, ready: make(chan struct{})}
+	w := &Worker{conn: conn, service: service, flows: catalogue{}, ready: make(chan struct{}), payloads: &bucket{conn: conn}}
 	w.options.partitions = defaultPartitions
 	for _, opt := range opts {
 		if err := opt(&w.options); err != nil {

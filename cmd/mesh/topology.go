@@ -188,7 +188,7 @@ func checkStream(spec contract.StreamSpec, got jetstream.StreamConfig) []string 
 	demand(got.Replicas >= productionReplicas, "has %d replicas, not %d", got.Replicas, productionReplicas)
 	demand(got.Storage == jetstream.FileStorage, "is not stored in files")
 	demand(got.MaxAge == spec.MaxAge, "forgets after %s, not %s", got.MaxAge, spec.MaxAge)
-	if spec.KV {
+	if spec.KV || spec.Objects {
 		return problems
 	}
 	demand(slices.Equal(slices.Sorted(slices.Values(got.Subjects)), slices.Sorted(slices.Values(spec.Subjects))),
@@ -201,8 +201,11 @@ func checkStream(spec contract.StreamSpec, got jetstream.StreamConfig) []string 
 }
 
 func streamName(spec contract.StreamSpec) string {
-	if spec.KV {
+	switch {
+	case spec.KV:
 		return "KV_" + spec.Name
+	case spec.Objects:
+		return "OBJ_" + spec.Name
 	}
 	return spec.Name
 }

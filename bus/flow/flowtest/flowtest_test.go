@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -297,4 +298,25 @@ func TestGenerationsEndTheSameWhereverTheProcessDies(t *testing.T) {
 			t.Errorf("outcome %+v, effects %v", o, l.order)
 		}
 	})
+}
+
+// Large values are lost at no crash, and a repeated attempt stores the same ones.
+func TestLargeValuesWhereverItCrashes(t *testing.T) {
+	t.Parallel()
+	const size = 257 << 10
+	big := func(c string) string { return strings.Repeat(c, size) }
+	flowtest.CrashEverywhere(t, func() flow.Definition[string, string] {
+		return flow.Define("large", 1, func(run *flow.Run, in string) (string, error) {
+			made, err := flow.Step(run, "make", func(context.Context) (string, error) { return big("m"), nil })
+			if err != nil {
+				return "", err
+			}
+			told, err := flow.Await[string](run, "tell", 0)
+			return in + made + told, err
+		})
+	}, big("i"), func(t *testing.T, o flowtest.Outcome[string]) {
+		if o.Out != big("i")+big("m")+big("t") {
+			t.Errorf("%s with %d bytes", o.Status, len(o.Out))
+		}
+	}, flowtest.SignalAt(time.Second, "tell", "1", big("t")))
 }

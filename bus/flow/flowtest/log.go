@@ -49,13 +49,14 @@ type Log struct {
 	deliver   func(s flow.Stored, delivered uint64)
 	queue     []flow.Stored
 	schedules map[string]*time.Timer
+	payloads  map[string][]byte
 }
 
 // NewLog returns an empty log.
 func NewLog() *Log {
 	return &Log{
 		last: map[string]int{}, faults: map[int]Fault{}, done: map[uint64]bool{}, delivered: map[uint64]uint64{},
-		schedules: map[string]*time.Timer{},
+		schedules: map[string]*time.Timer{}, payloads: map[string][]byte{},
 	}
 }
 
@@ -305,4 +306,33 @@ func (l *Log) Next(_ context.Context, subject string, from uint64) (flow.Stored,
 		}
 	}
 	return flow.Stored{}, nil
+}
+
+// PutPayload implements flow.Payloads. A process that is dead stores nothing.
+func (l *Log) PutPayload(_ context.Context, name string, value []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead {
+		return bus.ErrNoStream
+	}
+	l.payloads[name] = bytes.Clone(value)
+	return nil
+}
+
+// Payload implements flow.Payloads.
+func (l *Log) Payload(_ context.Context, name string) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	value, ok := l.payloads[name]
+	if !ok {
+		return nil, flow.ErrNoPayload
+	}
+	return value, nil
+}
+
+// Payloads is how many large values are stored.
+func (l *Log) Payloads() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.payloads)
 }

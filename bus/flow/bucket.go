@@ -1,0 +1,100 @@
+package flow
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/contract"
+)
+
+// payloadTimeout bounds one transfer of a value.
+const payloadTimeout = 30 * time.Second
+
+// bucket is the object store of a server. It reads the chunks of an object one by one:
+// what the client library does needs a consumer for each object, of which a stream has
+// only so many.
+type bucket struct {
+	conn *bus.Conn
+
+	mu     sync.Mutex
+	store  jetstream.ObjectStore
+	stream jetstream.Stream
+}
+
+// open looks the bucket up once.
+func (b *bucket) open(ctx context.Context) (jetstream.ObjectStore, jetstream.Stream, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.store != nil {
+		return b.store, b.stream, nil
+	}
+	store, err := b.conn.JetStream().ObjectStore(ctx, contract.FlowPayloads)
+	if err != nil {
+		return nil, nil, fmt.Errorf("object store %s: %w", contract.FlowPayloads, err)
+	}
+	stream, err := b.conn.JetStream().Stream(ctx, "OBJ_"+contract.FlowPayloads)
+	if err != nil {
+		return nil, nil, fmt.Errorf("object store %s: %w", contract.FlowPayloads, err)
+	}
+	b.store, b.stream = store, stream
+	return store, stream, nil
+}
+
+// PutPayload implements Payloads.
+func (b *bucket) PutPayload(ctx context.Context, name string, value []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, payloadTimeout)
+	defer cancel()
+	store, _, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := store.GetInfo(ctx, name)
+	if err == nil && info.Size == uint64(len(value)) {
+		return nil
+	}
+	if _, err = store.PutBytes(ctx, name, value); err != nil {
+		return fmt.Errorf("object store %s: put %s: %w", contract.FlowPayloads, name, err)
+	}
+	return nil
+}
+
+// Payload implements Payloads.
+func (b *bucket) Payload(ctx context.Context, name string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, payloadTimeout)
+	defer cancel()
+	store, stream, err := b.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	info, err := store.GetInfo(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		err = fmt.Errorf("%w: %w", ErrNoPayload, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("object store %s: %s: %w", contract.FlowPayloads, name, err)
+	}
+	value, digest := make([]byte, 0, info.Size), sha256.New()
+	for sequence := uint64(1); uint64(len(value)) < info.Size; {
+		chunk, err := stream.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(chunksOf(info.NUID)))
+		if err != nil {
+			return nil, fmt.Errorf("object store %s: a part of %s: %w", contract.FlowPayloads, name, err)
+		}
+		value = append(value, chunk.Data...)
+		_, _ = digest.Write(chunk.Data) // a hash takes everything
+		sequence = chunk.Sequence + 1
+	}
+	if jetstream.GetObjectDigestValue(digest) != info.Digest {
+		return nil, fmt.Errorf("object store %s: %s is damaged", contract.FlowPayloads, name)
+	}
+	return value, nil
+}
+
+// chunksOf is the subject of an object's parts.
+func chunksOf(nuid string) string { return "$O." + contract.FlowPayloads + ".C." + nuid }
