@@ -72,7 +72,7 @@ type check struct {
 func (h History) checking(ctx context.Context, flows catalogue) *check {
 	quiet := telemetry.Nop()
 	e := &engine{
-		service: h.Service, session: "check", log: nowhere{}, flows: flows, partitions: 1, reading: make(chan struct{}, 1),
+		service: h.Service, session: "check", log: nowhere{}, payloads: nowhere{}, flows: flows, partitions: 1, reading: make(chan struct{}, 1),
 		telemetry: quiet, metrics: newMetrics(quiet, h.Service, flows), alive: func() bool { return false }, answer: func(string, []byte) {},
 	}
 	c := &check{inst: &instance{
@@ -165,7 +165,8 @@ func (c catalogue) versions(name string) string {
 	return strings.Join(text, ", ")
 }
 
-// nowhere is a log that has nothing and keeps nothing.
+// nowhere is a log and an object store that has nothing and keeps nothing. A history has
+// no references: what is too large for a journal is in it.
 type nowhere struct{}
 
 var errNowhere = errors.New("a check has no log")
@@ -174,3 +175,5 @@ func (nowhere) Append(_ *nats.Msg, _ uint64, done func(uint64, error))     { don
 func (nowhere) Last(context.Context, string) (Stored, error)               { return Stored{}, errNowhere }
 func (nowhere) At(context.Context, uint64) (Stored, error)                 { return Stored{}, errNowhere }
 func (nowhere) Next(context.Context, string, uint64) (s Stored, err error) { return s, errNowhere }
+func (nowhere) PutPayload(context.Context, string, []byte) error           { return nil }
+func (nowhere) Payload(context.Context, string) ([]byte, error)            { return nil, ErrNoPayload }

@@ -52,15 +52,37 @@ func (c *Client) History(ctx context.Context, name, id string) (History, error) 
 	if p.Records, err = loadHistory(ctx, c.log, p); err != nil {
 		return History{}, fmt.Errorf("the flow %s %s: %w", name, id, err)
 	}
-	input := []byte(p.Input)
+	input, ref := []byte(p.Input), p.InputRef
 	if p.Gen == 0 {
 		start, err := c.log.At(ctx, p.Start)
 		if err != nil {
 			return History{}, fmt.Errorf("the input of the flow %s %s: %w", name, id, err)
 		}
-		input = start.Data
+		input, ref = start.Data, headerOf(start.Header, headerRef)
+	}
+	if input, err = c.complete(ctx, input, ref, &p); err != nil {
+		return History{}, fmt.Errorf("the flow %s %s: %w", name, id, err)
 	}
 	return historyOf(c.service, input, p), nil
+}
+
+// complete puts large values in the place of their names.
+func (c *Client) complete(ctx context.Context, input []byte, ref string, p *page) ([]byte, error) {
+	var err error
+	take := func(value []byte, ref string) []byte {
+		if ref == "" || err != nil {
+			return value
+		}
+		value, err = c.payloads.Payload(ctx, ref)
+		return value
+	}
+	input = take(input, ref)
+	for i := range p.Records {
+		r := &p.Records[i]
+		r.Out, r.Ref = take(r.Out, r.Ref), ""
+	}
+	p.Result, p.Ref, p.InputRef = take(p.Result, p.Ref), "", ""
+	return input, err
 }
 
 // historyOf leaves out what says nothing of the function: who waits, who wrote, what

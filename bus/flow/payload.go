@@ -96,13 +96,13 @@ func (in *instance) stash(value []byte) (inline []byte, ref string) {
 	}
 	ref = payloadName(in.eng.service, in.name, in.id, value)
 	pause := Retry{First: 20 * time.Millisecond, Max: time.Second, Factor: 2}
-	for tries := 1; in.halted() != haltNow && in.ctx.Err() == nil && in.eng.alive(); tries++ {
+	for tries := 1; ; tries++ {
 		err := in.eng.payloads.PutPayload(in.ctx, ref, value)
 		if err == nil {
 			return nil, ref
 		}
 		in.logTrouble("a large value cannot be stored yet", tries, err)
-		if within(in.ctx.Done(), pause.pause(tries, nil)) {
+		if within(in.ctx.Done(), pause.pause(tries, nil)) || in.halted() == haltNow || !in.eng.alive() {
 			break
 		}
 	}

@@ -133,6 +133,9 @@ func TestLargeValuesAreKeptBesideTheStream(t *testing.T) {
 		if n := w.largest(); n > contract.MaxRequestBytes {
 			t.Errorf("the stream has a message of %d bytes", n)
 		}
+		if h, err := w.client.History(within(t), "large", "a"); err != nil || h.Check(within(t), def) != nil {
+			t.Errorf("the history: %v, %v", err, h.Check(within(t), def))
+		}
 		// Input, signal, result of the step and of the flow, and the input that was refused.
 		if names := w.objects(); len(names) != 5 {
 			t.Errorf("%d objects: %v", len(names), names)
