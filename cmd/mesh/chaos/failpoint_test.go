@@ -41,7 +41,7 @@ func TestCrashAtEveryPoint(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed(t), 1))
 	random.Shuffle(len(crashes), func(i, j int) { crashes[i], crashes[j] = crashes[j], crashes[i] })
 	crashes = crashes[:min(len(crashes), scale.pick(8, len(crashes), len(crashes)))]
-	lanes := scale.pick(2, 4, 4)
+	const lanes = 4
 	for lane := range lanes {
 		var part []string
 		for i := lane; i < len(crashes); i += lanes {

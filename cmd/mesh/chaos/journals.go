@@ -124,6 +124,7 @@ func (j *Journal) before(at time.Time) int {
 type TakeOver struct {
 	Running  int                   // flows under way at that moment, in partitions of all workers
 	Orphans  int                   // and in those of the dead one
+	Stored   int                   // steps of orphans whose results it had stored
 	Progress map[int]time.Duration // from the death until another one wrote a journal of a partition
 	Finished time.Duration         // from the death until the last orphan had ended
 }
@@ -141,6 +142,7 @@ func (j *Journals) TakeOver(partitions map[int]bool, session string, at time.Tim
 			continue
 		}
 		t.Orphans++
+		t.Stored += len(flow.stored(session))
 		for _, page := range flow.Pages[before:] {
 			took := page.Stored.Sub(at)
 			if best, ok := t.Progress[flow.Partition]; page.Session != session && (!ok || took < best) {

@@ -31,7 +31,7 @@ func TestJournalsTellOfATakeOver(t *testing.T) {
 	j.Flows["checkout elsewhere"] = tale(2, zero, "b running", "b running", "b completed")
 	j.Flows["checkout later"] = tale(1, died.Add(time.Second), "b completed")
 	over := j.TakeOver(map[int]bool{1: true}, "a", died)
-	if over.Running != 2 || over.Orphans != 1 || len(over.Progress) != 1 ||
+	if over.Running != 2 || over.Orphans != 1 || over.Stored != 2 || len(over.Progress) != 1 ||
 		over.Progress[1] != 500*time.Millisecond || over.Finished != 1500*time.Millisecond {
 		t.Errorf("%+v", over)
 	}

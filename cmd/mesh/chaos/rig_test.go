@@ -2,10 +2,12 @@ package chaos
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -22,6 +24,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	natsd.ChildMain()
+	sideBySide()
 	var err error
 	if binaries, err = NewBinaries(os.Getenv("MESH_CHAOS_RACE") == "1"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -33,6 +36,18 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return code
+}
+
+// sideBySide runs more of the short tests at once than there are processors, unless
+// the command line says how many: most of their time they wait for a parcel, a lease or
+// an election. The long ones keep the processors busy.
+func sideBySide() {
+	flag.Parse()
+	chosen := ScaleFromEnv() != Short
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))) // a number is never refused
+	}
 }
 
 // rig is a mesh under test with a client and a ledger.
