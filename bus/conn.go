@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"sync"
@@ -15,6 +16,9 @@ import (
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
+
+// dialTimeout bounds one try to connect to one address.
+const dialTimeout = 2 * time.Second
 
 // DefaultURL is where Dial looks when Config.URL is empty.
 const DefaultURL = nats.DefaultURL
@@ -122,7 +126,8 @@ func (c *Conn) options(cfg Config) []nats.Option {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 200*time.Millisecond),
-		nats.Timeout(2 * time.Second),
+		nats.Timeout(dialTimeout),
+		nats.SetCustomDialer(dialer{net.Dialer{Timeout: dialTimeout}}),
 		nats.PingInterval(10 * time.Second),
 		nats.ReconnectBufSize(-1), // what cannot be sent now fails now: nothing is stored after its deadline
 		nats.ErrorHandler(c.asyncError),

@@ -85,12 +85,12 @@ func appendOver(ctx context.Context, o Options, transport string) (rows []Row, e
 	if err := g.provision(ctx, contract.Streams(gaugeService())); err != nil {
 		return nil, err
 	}
-	conn, err := g.dial(ctx, "bench")
+	conns, err := g.pair(ctx, "bench")
 	if err != nil {
 		return nil, err
 	}
-	for _, measure := range []func(context.Context, Options, *bus.Conn) (Row, error){appendOne, appendMany, appendHot, loadCold} {
-		row, err := measure(ctx, o, conn)
+	for _, measure := range []func(context.Context, Options, pair) (Row, error){appendOne, appendMany, appendHot, loadCold} {
+		row, err := measure(ctx, o, conns)
 		if err != nil {
 			return nil, err
 		}
@@ -102,21 +102,21 @@ func appendOver(ctx context.Context, o Options, transport string) (rows []Row, e
 }
 
 // appendOne has one client on one entity.
-func appendOne(ctx context.Context, o Options, conn *bus.Conn) (Row, error) {
-	row, err := compareAppends(ctx, o, conn, 1)
+func appendOne(ctx context.Context, o Options, conns pair) (Row, error) {
+	row, err := compareAppends(ctx, o, conns, 1)
 	row.Name = "append, one entity"
 	return row, err
 }
 
 // appendMany has a client on each of many entities.
-func appendMany(ctx context.Context, o Options, conn *bus.Conn) (Row, error) {
-	row, err := compareAppends(ctx, o, conn, manyEntities)
+func appendMany(ctx context.Context, o Options, conns pair) (Row, error) {
+	row, err := compareAppends(ctx, o, conns, manyEntities)
 	row.Name, row.Goal = fmt.Sprintf("append, %d entities", manyEntities), Goal{OpsRatio: 0.85}
 	return row, err
 }
 
-func compareAppends(ctx context.Context, o Options, conn *bus.Conn, clients int) (Row, error) {
-	entities, ids := newGauges(conn), newCommandIDs(clients)
+func compareAppends(ctx context.Context, o Options, conns pair, clients int) (Row, error) {
+	entities, ids := newGauges(conns.ours), newCommandIDs(clients)
 	prefix := "ours" + strconv.Itoa(clients) + "-"
 	names := make([]string, clients)
 	for i := range names {
@@ -126,15 +126,15 @@ func compareAppends(ctx context.Context, o Options, conn *bus.Conn, clients int)
 		_, _, err := entities.Do(ctx, names[client], ids.next(client), moved{Delta: 1, Reason: "benchmark"})
 		return err
 	}
-	raw := newRawGauges(conn, "raw"+strconv.Itoa(clients)+"-", clients)
+	raw := newRawGauges(conns.raw, "raw"+strconv.Itoa(clients)+"-", clients)
 	return compare(ctx, o, clients, ours, func(ctx context.Context, client int) error {
 		return raw.do(ctx, client, ids.next(client), moved{Delta: 1, Reason: "benchmark"})
 	})
 }
 
 // appendHot has many callers of one entity.
-func appendHot(ctx context.Context, o Options, conn *bus.Conn) (Row, error) {
-	entities, ids := newGauges(conn), newCommandIDs(hotCallers)
+func appendHot(ctx context.Context, o Options, conns pair) (Row, error) {
+	entities, ids := newGauges(conns.ours), newCommandIDs(hotCallers)
 	ours, err := repeat(ctx, o, hotCallers, func(ctx context.Context, client int) error {
 		_, _, err := entities.Do(ctx, "hot", ids.next(client), moved{Delta: 1, Reason: "benchmark"})
 		return err
@@ -145,13 +145,13 @@ func appendHot(ctx context.Context, o Options, conn *bus.Conn) (Row, error) {
 // loadCold reads entities that are not in the client's memory, out of many. The
 // server reads a stream in blocks of 8 MB and keeps those that were used in the last
 // ten seconds; what a read costs that needs another block is told in the note.
-func loadCold(ctx context.Context, o Options, conn *bus.Conn) (Row, error) {
+func loadCold(ctx context.Context, o Options, conns pair) (Row, error) {
 	begin := time.Now()
-	if err := fill(ctx, newGauges(conn), o.Stored); err != nil {
+	if err := fill(ctx, newGauges(conns.ours), o.Stored); err != nil {
 		return Row{}, err
 	}
 	filled := time.Since(begin)
-	cold := newGauges(conn, eventstore.WithCache(1))
+	cold := newGauges(conns.ours, eventstore.WithCache(1))
 	look := func(ctx context.Context, i int) error {
 		g, version, err := cold.Get(ctx, "cold-"+strconv.Itoa(i))
 		if err == nil && (version != 1 || g.Moves != 1) {

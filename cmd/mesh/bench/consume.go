@@ -52,16 +52,16 @@ func consumeOver(ctx context.Context, o Options, transport string) (rows []Row, 
 	if err := g.provision(ctx, contract.Streams(desc)); err != nil {
 		return nil, err
 	}
-	conn, err := g.dial(ctx, "bench")
+	conns, err := g.pair(ctx, "bench")
 	if err != nil {
 		return nil, err
 	}
-	if err := fill(ctx, newGauges(conn), o.Stored); err != nil {
+	if err := fill(ctx, newGauges(conns.ours), o.Stored); err != nil {
 		return nil, err
 	}
-	work := &backlog{conn: conn, messages: int64(o.Stored)}
-	for _, measure := range []func(context.Context, Options, *bus.Conn) (Row, error){work.compare, newest} {
-		row, err := measure(ctx, o, conn)
+	work := &backlog{messages: int64(o.Stored)}
+	for _, measure := range []func(context.Context, Options, pair) (Row, error){work.compare, newest} {
+		row, err := measure(ctx, o, conns)
 		if err != nil {
 			return nil, err
 		}
@@ -75,6 +75,12 @@ func consumeOver(ctx context.Context, o Options, transport string) (rows []Row, 
 // consumer runs until ctx ends and calls handled for each event that it has decoded; it
 // closes ready when events can come.
 type consumer func(ctx context.Context, conn *bus.Conn, events contract.Events[gaugeEvent], durable string, ready chan<- struct{}, handled func(moved)) error
+
+// side is a consumer on its connection.
+type side struct {
+	conn    *bus.Conn
+	consume consumer
+}
 
 func consumeOurs(ctx context.Context, conn *bus.Conn, events contract.Events[gaugeEvent], durable string, ready chan<- struct{}, handled func(moved)) error {
 	c, err := event.NewConsumer(conn, events, durable, event.WithPrefetch(consumePrefetch))
@@ -158,28 +164,27 @@ func decodeRaw(m jetstream.Msg, events contract.Events[gaugeEvent], handled func
 
 // backlog is a stream that new durables work off from the beginning.
 type backlog struct {
-	conn     *bus.Conn
 	messages int64
 	durables atomic.Int64
 }
 
-func (b *backlog) compare(ctx context.Context, o Options, _ *bus.Conn) (Row, error) {
+func (b *backlog) compare(ctx context.Context, o Options, conns pair) (Row, error) {
 	row := Row{Name: "consume, backlog", Goal: Goal{OpsRatio: 0.9}, Note: fmt.Sprintf("%d messages with one event each", b.messages)}
-	sides := [2]consumer{consumeOurs, consumeRaw}
-	for _, c := range sides {
-		if _, err := b.measure(ctx, c); err != nil {
+	sides := [2]side{{conns.ours, consumeOurs}, {conns.raw, consumeRaw}}
+	for _, s := range sides {
+		if _, err := b.measure(ctx, s); err != nil {
 			return row, err
 		}
 	}
 	var samples [2][]Sample
 	for round := range o.Rounds {
 		for turn := range sides {
-			side := (turn + round) % 2
-			s, err := b.measure(ctx, sides[side])
+			i := (turn + round) % 2
+			s, err := b.measure(ctx, sides[i])
 			if err != nil {
 				return row, err
 			}
-			samples[side] = append(samples[side], s)
+			samples[i] = append(samples[i], s)
 		}
 	}
 	raw := median(samples[1])
@@ -189,7 +194,7 @@ func (b *backlog) compare(ctx context.Context, o Options, _ *bus.Conn) (Row, err
 }
 
 // measure lets a new durable handle every message once.
-func (b *backlog) measure(ctx context.Context, c consumer) (Sample, error) {
+func (b *backlog) measure(ctx context.Context, s side) (Sample, error) {
 	durable := "backlog-" + strconv.FormatInt(b.durables.Add(1), 10)
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
@@ -197,7 +202,7 @@ func (b *backlog) measure(ctx context.Context, c consumer) (Sample, error) {
 	left.Store(b.messages)
 	cpu, begin := processCPU(), time.Now()
 	var elapsed, used time.Duration
-	err := c(ctx, b.conn, gaugeEvents, durable, make(chan struct{}), func(moved) {
+	err := s.consume(ctx, s.conn, gaugeEvents, durable, make(chan struct{}), func(moved) {
 		if left.Add(-1) == 0 {
 			elapsed, used = time.Since(begin), processCPU()-cpu
 			cancel()
@@ -209,7 +214,7 @@ func (b *backlog) measure(ctx context.Context, c consumer) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	err = b.conn.JetStream().DeleteConsumer(context.WithoutCancel(ctx), benchStream, durable)
+	err = s.conn.JetStream().DeleteConsumer(context.WithoutCancel(ctx), benchStream, durable)
 	return Sample{
 		Ops: float64(b.messages) / elapsed.Seconds(), Count: b.messages, CPU: used / time.Duration(b.messages),
 	}, err
@@ -217,10 +222,10 @@ func (b *backlog) measure(ctx context.Context, c consumer) (Sample, error) {
 
 // newest measures how long an event takes from its append to its handler, one at a
 // time. Each side has its own kind of entity, so that it hears its own events only.
-func newest(ctx context.Context, o Options, conn *bus.Conn) (row Row, err error) {
+func newest(ctx context.Context, o Options, conns pair) (row Row, err error) {
 	var sides [2]operation
-	for i, c := range []consumer{consumeOurs, consumeRaw} {
-		op, stop, err := listen(ctx, conn, c, newestEvents[i])
+	for i, s := range []side{{conns.ours, consumeOurs}, {conns.raw, consumeRaw}} {
+		op, stop, err := listen(ctx, conns.ours, s, newestEvents[i])
 		if err != nil {
 			return row, err
 		}
@@ -237,13 +242,13 @@ var newestEvents = [2]contract.Events[gaugeEvent]{
 	contract.NewEvents[gaugeEvent]("bench", benchStream, "newestraw", contract.Type[gaugeEvent, moved](movedType)),
 }
 
-// listen starts a consumer and returns an operation that appends an event and waits
-// until the consumer has handled it.
-func listen(ctx context.Context, conn *bus.Conn, c consumer, events contract.Events[gaugeEvent]) (operation, func() error, error) {
+// listen starts a consumer and returns an operation that appends an event over conn
+// and waits until the consumer has handled it.
+func listen(ctx context.Context, conn *bus.Conn, s side, events contract.Events[gaugeEvent]) (operation, func() error, error) {
 	running, cancel := context.WithCancel(ctx)
 	ready, handled, ended := make(chan struct{}), make(chan struct{}, 1), make(chan error, 1)
 	go func() {
-		ended <- c(running, conn, events, events.Info().Entity, ready, func(moved) { handled <- struct{}{} })
+		ended <- s.consume(running, s.conn, events, events.Info().Entity, ready, func(moved) { handled <- struct{}{} })
 	}()
 	stop := func() error {
 		cancel()

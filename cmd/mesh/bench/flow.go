@@ -135,7 +135,7 @@ func flowOver(ctx context.Context, o Options, transport string, k kindOfServer) 
 	if err != nil {
 		return nil, err
 	}
-	caller, err := g.dial(ctx, "caller")
+	caller, err := g.pair(ctx, "caller")
 	if err != nil {
 		return nil, err
 	}
@@ -173,14 +173,14 @@ func flowGround(ctx context.Context, o Options, transport string, k kindOfServer
 }
 
 // measureFlow runs one trial with a worker of its own.
-func measureFlow(ctx context.Context, o Options, conn, caller *bus.Conn, t trial, version int) (row Row, err error) {
+func measureFlow(ctx context.Context, o Options, conn *bus.Conn, caller pair, t trial, version int) (row Row, err error) {
 	def := tripFlow(version, t)
 	stop, err := serveFlow(ctx, conn, def)
 	if err != nil {
 		return row, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	client := flow.NewClient(caller, flowService)
+	client := flow.NewClient(caller.ours, flowService)
 	var n atomic.Int64
 	ours := func(ctx context.Context, _ int) error {
 		id := "t" + strconv.Itoa(version) + "-" + strconv.FormatInt(n.Add(1), 10)
@@ -194,7 +194,7 @@ func measureFlow(ctx context.Context, o Options, conn, caller *bus.Conn, t trial
 	if err != nil {
 		return row, err
 	}
-	raw := &rawTrips{conn: caller, prefix: fmt.Sprint("raw.", version, "."), steps: t.steps, step: t.step}
+	raw := &rawTrips{conn: caller.raw, prefix: fmt.Sprint("raw.", version, "."), steps: t.steps, step: t.step}
 	row, err = compare(ctx, o, t.clients, ours, raw.do)
 	if err != nil {
 		return row, err

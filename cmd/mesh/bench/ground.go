@@ -38,13 +38,25 @@ func newGround(o Options, transport string) (*ground, error) {
 	return &ground{transport: transport, server: server, dir: dir}, nil
 }
 
+// pair is a connection for each side: the library's, and one that is as nats.go makes
+// it, for what is done by hand.
+type pair struct{ ours, raw *bus.Conn }
+
+func (g *ground) pair(ctx context.Context, service string) (p pair, err error) {
+	if p.ours, err = g.dial(ctx, service); err != nil {
+		return p, err
+	}
+	p.raw, err = g.dial(ctx, service+"-raw", nats.SetCustomDialer(nil))
+	return p, err
+}
+
 // dial connects as a service that measures and logs as in production.
-func (g *ground) dial(ctx context.Context, service string) (*bus.Conn, error) {
+func (g *ground) dial(ctx context.Context, service string, opts ...nats.Option) (*bus.Conn, error) {
 	tel, err := telemetry.New(telemetry.Config{Service: service, Writer: io.Discard})
 	if err != nil {
 		return nil, err
 	}
-	cfg := bus.Config{URL: g.url(), Service: service, Telemetry: tel}
+	cfg := bus.Config{URL: g.url(), Service: service, Telemetry: tel, Options: opts}
 	if g.transport == Pipe {
 		cfg.Options = append(cfg.Options, nats.InProcessServer(g.server))
 	}

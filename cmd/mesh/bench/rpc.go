@@ -53,23 +53,23 @@ func rpcOver(ctx context.Context, o Options, transport string) (rows []Row, err 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, g.close()) }()
-	serverConn, err := g.dial(ctx, "bench")
+	server, err := g.pair(ctx, "bench")
 	if err != nil {
 		return nil, err
 	}
-	clientConn, err := g.dial(ctx, "caller")
+	client, err := g.pair(ctx, "caller")
 	if err != nil {
 		return nil, err
 	}
-	stop, err := serveStock(ctx, serverConn)
+	stop, err := serveStock(ctx, server.ours)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	if err := serveRaw(serverConn.NATS()); err != nil {
+	if err := serveRaw(server.raw.NATS()); err != nil {
 		return nil, err
 	}
-	ours, raw := callStock(rpc.NewClient(clientConn)), callRaw(clientConn.NATS())
+	ours, raw := callStock(rpc.NewClient(client.ours)), callRaw(client.raw.NATS())
 	for _, clients := range o.Concurrency {
 		row, err := compare(ctx, o, clients, ours, raw)
 		if err != nil {

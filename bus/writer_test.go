@@ -1,0 +1,92 @@
+package bus
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+// What was written arrives in order, also what was written just before closing.
+func TestWhatIsWrittenArrivesInOrder(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	c := newBatchConn(ours)
+	arrived := make(chan []byte, 1)
+	go func() {
+		all, _ := io.ReadAll(theirs)
+		arrived <- all
+	}()
+	var want bytes.Buffer
+	for i := range 10_000 {
+		line := []byte(strconv.Itoa(i) + "\n")
+		want.Write(line)
+		if n, err := c.Write(line); err != nil || n != len(line) {
+			t.Fatalf("wrote %d of %d bytes: %v", n, len(line), err)
+		}
+		clear(line) // the caller's buffer is its own again
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := <-arrived; !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("%d bytes arrived, want %d in order", len(got), want.Len())
+	}
+	if _, err := c.Write([]byte("late")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a write after closing: %v", err)
+	}
+}
+
+// Who reads from a connection that cannot be written to hears of it.
+func TestABrokenWriteEndsTheReader(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	broken := errors.New("broken")
+	c := newBatchConn(brokenConn{ours, broken})
+	if _, err := c.Write([]byte("lost")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Error("read from a broken connection")
+	}
+	<-c.ended
+	if _, err := c.Write([]byte("more")); !errors.Is(err, broken) {
+		t.Errorf("a write after a broken one: %v", err)
+	}
+	_ = c.Close()
+	_ = theirs.Close()
+}
+
+type brokenConn struct {
+	net.Conn
+	err error
+}
+
+func (b brokenConn) Write([]byte) (int, error) { return 0, b.err }
+
+// A peer that reads nothing holds up writers beyond the backlog; closing lets them go.
+func TestABacklogEnds(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	defer func() { _ = theirs.Close() }()
+	c := newBatchConn(ours)
+	chunk := make([]byte, writeBacklog/4)
+	var writing sync.WaitGroup
+	full := make(chan struct{})
+	writing.Go(func() {
+		for i := 0; ; i++ {
+			if i == 4 {
+				close(full) // as much as may wait for sure
+			}
+			if _, err := c.Write(chunk); err != nil {
+				return
+			}
+		}
+	})
+	<-full
+	_ = c.Close()
+	writing.Wait()
+}
