@@ -288,20 +288,25 @@ func describe(what []any) string {
 // Main is a package's TestMain: it runs the tests and then fails when a goroutine
 // is left. In a process that was started as a NATS node it is that node; see
 // natsd.StartChild.
-//
-// Tests here wait for servers, leaders and timers more than they compute: unless
-// -parallel says otherwise, more of them run at once than there are processors.
 func Main(m *testing.M, opts ...goleak.Option) {
 	natsd.ChildMain()
+	Parallel()
+	goleak.VerifyTestMain(m, opts...)
+}
+
+// Parallel is for a TestMain: unless -parallel says otherwise, more tests run at once
+// than there are processors, because tests here wait for servers, leaders and timers
+// more than they compute.
+func Parallel() {
 	flag.Parse()
 	chosen := false
 	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == parallelFlag })
-	if !chosen {
-		if err := flag.Set(parallelFlag, strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil {
-			panic(err) // the testing package has no such flag any more
-		}
+	if chosen {
+		return
 	}
-	goleak.VerifyTestMain(m, opts...)
+	if err := flag.Set(parallelFlag, strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))); err != nil {
+		panic(err) // the testing package has no such flag any more
+	}
 }
 
 const (

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
 )
 
@@ -28,6 +29,7 @@ const patience = 60 * time.Second
 var scratch string
 
 func TestMain(m *testing.M) {
+	bustest.Parallel()
 	dir, err := os.MkdirTemp("", "mesh-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
