@@ -41,6 +41,7 @@ type spec struct {
 	name     string
 	version  int
 	run      func(run *Run, input []byte) ([]byte, error) // nil when only declared
+	fits     func(input []byte) error                     // nil when only declared
 	deadline time.Duration                                // 0 for none
 }
 
@@ -74,6 +75,7 @@ func Define[In, Out any](name string, version int, fn func(run *Run, in In) (Out
 	for _, opt := range opts {
 		opt(&d.spec)
 	}
+	d.fits = fits[In]
 	d.run = func(run *Run, input []byte) ([]byte, error) {
 		var in In
 		if err := decode(input, &in); err != nil {

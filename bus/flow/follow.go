@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
@@ -54,6 +55,7 @@ type Follower struct {
 	told    uint64    // sequence of the last message that was told
 	of      time.Time // when the stream was made that it is of
 	pending atomic.Uint64
+	lag     prometheus.Gauge
 	looked  chan struct{} // closed when the stream was looked at first
 	once    sync.Once
 }
@@ -66,6 +68,7 @@ func NewFollower(conn *bus.Conn, service string, tell func(batch []Glimpse), for
 	return &Follower{
 		conn: conn, service: service, tell: tell, forget: forget,
 		queue: make(chan *nats.Msg, 2*followAhead), looked: make(chan struct{}),
+		lag: conn.Telemetry().Gauge("flow_follow_behind_messages", "Messages of flows that a follower has not told yet.", "service").WithLabelValues(conn.Service()),
 	}
 }
 
@@ -179,7 +182,7 @@ func (f *Follower) consume(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make a consumer on %s: %w", contract.FlowStream, err)
 	}
-	f.pending.Store(consumer.CachedInfo().NumPending)
+	f.reached(consumer.CachedInfo().NumPending)
 	return consumer.CachedInfo().Name, nil
 }
 
@@ -219,8 +222,14 @@ func (f *Follower) tellAll(ctx context.Context, puller *pull.Puller) error {
 			f.tell(batch)
 		}
 		f.told = at.Sequence
-		f.pending.Store(at.Pending)
+		f.reached(at.Pending)
 	}
+}
+
+// reached notes how many messages are left.
+func (f *Follower) reached(pending uint64) {
+	f.pending.Store(pending)
+	f.lag.Set(float64(pending))
 }
 
 // glimpse reads a start or a journal message; whatever else is on these subjects says

@@ -61,7 +61,11 @@ func (w *world) follow(t *testing.T) (*sight, *flow.Follower) {
 
 func TestFollow(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	bustest.Each(t, testFollow, bustest.WithStreams(streams()...))
+}
+
+func testFollow(t *testing.T, b *bustest.Broker) {
+	w := worldOn(t, b)
 	greet := flow.Define("greet", 3, func(run *flow.Run, in args) (result, error) {
 		return flow.Step(run, "say", func(context.Context) (result, error) {
 			if in.Text == "" {
@@ -108,7 +112,7 @@ func TestFollow(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 
-	// The server comes back; then the stream is another one.
+	// The server, or the leader of three, goes and comes back.
 	w.broker.Stop(t, contract.FlowStream)
 	w.broker.Start(t)
 	bustest.Eventually(t, patience, func() bool {

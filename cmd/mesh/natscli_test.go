@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/ordermesh/ordermesh/contracts/flows"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 )
 
@@ -74,6 +75,13 @@ func TestStockCLI(t *testing.T) {
 	}
 	if refused := cli.run("req", "svc.orders.place", `{}`); !strings.Contains(refused, `"field":"/customer_id"`) {
 		t.Errorf("nats req with an empty order:\n%s", refused)
+	}
+	checkout := decode[flows.Instance](t, []byte(cli.run("req", "--raw", flows.Get.Subject(), `{"service":"orders","flow":"checkout","id":"`+placed.OrderID+`"}`)))
+	if checkout.Status != flows.Completed || len(checkout.Steps) == 0 {
+		t.Errorf("nats req svc.flows.get: %+v", checkout)
+	}
+	if listed := cli.run("req", "--raw", flows.List.Subject(), `{"flow":"checkout","younger_than":"1h"}`); !strings.Contains(listed, placed.OrderID) {
+		t.Errorf("nats req svc.flows.list does not list %s: %s", placed.OrderID, listed)
 	}
 	testMicro(t, cli)
 }

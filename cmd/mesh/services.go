@@ -65,7 +65,7 @@ func servicesWith(ship shippingservice.Config) []service {
 			return sandboxservice.NewCarrier(c, sandboxservice.CarrierConfig{})
 		})},
 	}
-	known := flowsservice.Config{Services: descriptors(list)}
+	known := flowsservice.Config{Services: descriptors(list), Definitions: flowDefinitions()}
 	return append(list, service{flows.Descriptor, from(func(c *bus.Conn) (*flowsservice.Service, error) {
 		return flowsservice.New(c, known)
 	})})

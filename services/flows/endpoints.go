@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/flow"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/contracts/flows"
 )
@@ -27,10 +28,26 @@ func (s *Service) start(ctx context.Context, req flows.StartFlow) (flows.Instanc
 	if t.versions[req.Flow] == 0 {
 		return flows.Instance{}, flows.ErrNoFlow.At("/flow").Sayf("the flow %s is not started from outside", req.Flow)
 	}
+	if err := t.check(req.Flow, input); err != nil {
+		return flows.Instance{}, err
+	}
 	if err := t.engine.StartRaw(ctx, req.Flow, t.versions[req.Flow], req.ID, input); err != nil {
 		return flows.Instance{}, blamed(err)
 	}
 	return t.show(ctx, req.Ref())
+}
+
+// check refuses an input that the flow could do nothing with.
+func (t *target) check(name string, input contract.Raw) error {
+	def := t.inputs[name]
+	if def == nil {
+		return nil
+	}
+	err := flow.CheckInput(def, input)
+	if e, ok := errors.AsType[*contract.Error](err); ok {
+		return e.At("/input" + e.Field)
+	}
+	return err
 }
 
 // signal leaves it to the engine that a signal id is taken once.

@@ -27,7 +27,12 @@ const DefaultKeep = 50_000
 // Config of the service.
 type Config struct {
 	Services []contract.Service // whose flows can be started and steered; those without flows are ignored
-	Keep     int                // ended flows in the list; 0 for DefaultKeep
+
+	// Definitions of the services' flows, by service, for checking what flows are started
+	// with. Flows without one take every input and fail if it does not suit them.
+	Definitions map[string][]flow.Registered
+
+	Keep int // ended flows in the list; 0 for DefaultKeep
 }
 
 // Service answers the methods of the flows service.
@@ -41,13 +46,19 @@ type Service struct {
 // target is a service that runs flows.
 type target struct {
 	engine   *flow.Client
-	versions map[string]int // of its flows, by name
+	versions map[string]int             // of its flows, by name
+	inputs   map[string]flow.Registered // what those versions take, as far as that is known
 }
 
-func newTarget(conn *bus.Conn, d contract.Service) *target {
-	t := &target{engine: flow.NewClient(conn, d.Name), versions: map[string]int{}}
+func newTarget(conn *bus.Conn, d contract.Service, definitions []flow.Registered) *target {
+	t := &target{engine: flow.NewClient(conn, d.Name), versions: map[string]int{}, inputs: map[string]flow.Registered{}}
 	for _, f := range d.Flows {
 		t.versions[f.Name] = max(f.Version, t.versions[f.Name])
+	}
+	for _, def := range definitions {
+		if info := def.Info(); t.versions[info.Name] == info.Version {
+			t.inputs[info.Name] = def
+		}
 	}
 	return t
 }
@@ -71,7 +82,7 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	s := &Service{targets: map[string]*target{}, index: newIndex(cfg.Keep), server: server}
 	for _, d := range cfg.Services {
 		if len(d.Flows) > 0 {
-			s.targets[d.Name] = newTarget(conn, d)
+			s.targets[d.Name] = newTarget(conn, d, cfg.Definitions[d.Name])
 		}
 	}
 	s.follower = flow.NewFollower(conn, contract.EveryService, s.index.take, s.index.clear)

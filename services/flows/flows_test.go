@@ -40,6 +40,14 @@ type job struct {
 	Do string `json:"do"`
 }
 
+// Validate refuses a job that asks for nothing in so many words.
+func (j job) Validate() error {
+	if j.Do == "nothing" {
+		return contract.ErrInvalid.At("/do").Sayf("do must be something")
+	}
+	return nil
+}
+
 type done struct {
 	Did string `json:"did"`
 	As  string `json:"as"`
@@ -63,6 +71,7 @@ func newWorld(t *testing.T, cfg flows.Config) *world {
 	}}))}
 	w.client = rpc.NewClient(w.broker.Dial(t))
 	cfg.Services = hosts
+	cfg.Definitions = map[string][]flow.Registered{"shop": {flow.Define("sell", 1, never), flow.Define("sell", 2, w.run)}}
 	var services []*flows.Service
 	for range 2 {
 		conn := w.broker.Dial(t, bustest.WithService("flows"), bustest.WithUser("flows", "p"))
@@ -123,6 +132,9 @@ func (w *world) run(run *flow.Run, in job) (done, error) {
 	}, flow.WithRetry(flow.Retry{First: 5 * time.Millisecond, Max: 50 * time.Millisecond}))
 	return out, err
 }
+
+// never is an older version, with another input.
+func never(*flow.Run, int) (int, error) { return 0, errors.New("it was never started") }
 
 // told waits for two words and returns both.
 func told(run *flow.Run) (done, error) {
@@ -207,6 +219,20 @@ func TestStartAndGet(t *testing.T) {
 	failed := w.until(t, "shop", "sell", "3", wire.Failed)
 	if failed.Error == nil || *failed.Error != (wire.Problem{Code: "unprocessable", Reason: "no_use", Message: "it makes no sense"}) {
 		t.Errorf("%+v", failed.Error)
+	}
+}
+
+// TestInput: what a flow could do nothing with is not started.
+func TestInput(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flows.Config{})
+	for text, field := range map[string]string{`7`: "/input", `{"do":7}`: "/input/do", `{"do":"ok","dont":1}`: "/input/dont", `{"Do":"ok"}`: "/input/Do", `{"do":"nothing"}`: "/input/do"} {
+		req := wire.StartFlow{Service: "shop", Flow: "sell", ID: "1", Input: contract.Raw(text)}
+		refused(t, w, wire.Start, req, contract.ErrInvalid, field)
+	}
+	refused(t, w, wire.Get, wire.Ref{Service: "shop", Flow: "sell", ID: "1"}, wire.ErrUnknown, "/id")
+	if free := call(t, w, wire.Start, wire.StartFlow{Service: "farm", Flow: "grow", ID: "1", Input: contract.Raw(`[1,"x"]`)}); free.Status != wire.Pending {
+		t.Errorf("a flow whose input is not known here: %+v", free)
 	}
 }
 
