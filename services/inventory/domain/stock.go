@@ -7,13 +7,12 @@ package domain
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/ordermesh/ordermesh/contracts/inventory"
 )
 
 // StockSchema is the number of Stock's layout as a snapshot.
-const StockSchema = 1
+const StockSchema = 2
 
 // Bounds of a stock's state.
 const (
@@ -27,14 +26,8 @@ const (
 type Stock struct {
 	OnHand   int64  `json:"n,omitzero"`
 	Reserved int64  `json:"r,omitzero"`
-	Holds    []Hold `json:"h,omitzero"` // by order id
+	Holds    Holds  `json:"h,omitzero"`
 	Closed   []Mark `json:"c,omitzero"` // the latest closed orders, oldest first
-}
-
-// Hold is what one order holds.
-type Hold struct {
-	OrderID  string `json:"o"`
-	Quantity int64  `json:"q"`
 }
 
 // Mark remembers how an order was closed: a letter and the order id. The latest
@@ -55,11 +48,6 @@ func (m Mark) order() string { return string(m[1:]) }
 // Available is what can still be held.
 func (s Stock) Available() int64 { return s.OnHand - s.Reserved }
 
-// hold returns where the order's hold is, or would be.
-func (s Stock) hold(orderID string) (int, bool) {
-	return slices.BinarySearchFunc(s.Holds, orderID, func(h Hold, id string) int { return strings.Compare(h.OrderID, id) })
-}
-
 // closed returns how the order was closed, or 0 if that is not known (any more).
 func (s Stock) closed(orderID string) byte {
 	for _, m := range slices.Backward(s.Closed) {
@@ -77,26 +65,19 @@ func EvolveStock(s Stock, e inventory.StockEvent) Stock {
 		s.OnHand += e.Delta
 	case inventory.StockHeld:
 		s.Reserved += e.Quantity
-		at, _ := s.hold(e.OrderID)
-		s.Holds = slices.Insert(slices.Clip(s.Holds), at, Hold{OrderID: e.OrderID, Quantity: e.Quantity})
+		s.Holds = s.Holds.with(Hold{OrderID: e.OrderID, Quantity: e.Quantity})
 	case inventory.StockHoldReleased:
-		s = s.without(e.OrderID).close(released, e.OrderID)
+		s.Holds = s.Holds.without(e.OrderID)
+		s = s.close(released, e.OrderID)
 		s.Reserved -= e.Quantity
 	case inventory.StockSold:
-		s = s.without(e.OrderID).close(sold, e.OrderID)
+		s.Holds = s.Holds.without(e.OrderID)
+		s = s.close(sold, e.OrderID)
 		s.Reserved -= e.Quantity
 		s.OnHand -= e.Quantity
 	case inventory.StockRestocked:
 		s = s.close(restocked, e.OrderID)
 		s.OnHand += e.Quantity
-	}
-	return s
-}
-
-// without returns the stock without the order's hold.
-func (s Stock) without(orderID string) Stock {
-	if at, ok := s.hold(orderID); ok {
-		s.Holds = slices.Concat(s.Holds[:at], s.Holds[at+1:])
 	}
 	return s
 }

@@ -65,8 +65,8 @@ func DecideStock(s Stock, c StockCommand) ([]inventory.StockEvent, error) {
 	case Release:
 		return s.release(c), nil
 	case Sell:
-		if at, ok := s.hold(c.OrderID); ok {
-			return []inventory.StockEvent{inventory.StockSold(s.Holds[at])}, nil
+		if h, ok := s.Holds.get(c.OrderID); ok {
+			return []inventory.StockEvent{inventory.StockSold(h)}, nil
 		}
 		return nil, nil
 	case Restock:
@@ -86,8 +86,8 @@ func (s Stock) adjust(c Adjust) ([]inventory.StockEvent, error) {
 }
 
 func (s Stock) take(c Take) ([]inventory.StockEvent, error) {
-	if at, ok := s.hold(c.OrderID); ok {
-		if s.Holds[at].Quantity != c.Quantity {
+	if h, ok := s.Holds.get(c.OrderID); ok {
+		if h.Quantity != c.Quantity {
 			return nil, inventory.ErrDiffers
 		}
 		return nil, nil
@@ -99,15 +99,15 @@ func (s Stock) take(c Take) ([]inventory.StockEvent, error) {
 		return nil, inventory.ErrClosed
 	case s.Available() < c.Quantity:
 		return nil, inventory.ErrShort
-	case len(s.Holds) >= MaxHolds:
+	case s.Holds.Len() >= MaxHolds:
 		return nil, inventory.ErrBusy.After(time.Second)
 	}
 	return []inventory.StockEvent{inventory.StockHeld(c)}, nil
 }
 
 func (s Stock) release(c Release) []inventory.StockEvent {
-	if at, ok := s.hold(c.OrderID); ok {
-		return []inventory.StockEvent{inventory.StockHoldReleased(s.Holds[at])}
+	if h, ok := s.Holds.get(c.OrderID); ok {
+		return []inventory.StockEvent{inventory.StockHoldReleased(h)}
 	}
 	if c.Mark && s.closed(c.OrderID) == 0 {
 		return []inventory.StockEvent{inventory.StockHoldReleased{OrderID: c.OrderID}}
@@ -116,8 +116,8 @@ func (s Stock) release(c Release) []inventory.StockEvent {
 }
 
 func (s Stock) restock(c Restock) ([]inventory.StockEvent, error) {
-	if at, ok := s.hold(c.OrderID); ok {
-		return []inventory.StockEvent{inventory.StockHoldReleased(s.Holds[at])}, nil
+	if h, ok := s.Holds.get(c.OrderID); ok {
+		return []inventory.StockEvent{inventory.StockHoldReleased(h)}, nil
 	}
 	how := s.closed(c.OrderID)
 	switch {

@@ -65,13 +65,13 @@ func TestStockStateIsBounded(t *testing.T) {
 		s = domain.EvolveStock(s, inventory.StockHeld{OrderID: "o" + strconv.Itoa(i), Quantity: 1})
 	}
 	if _, err := domain.DecideStock(s, domain.Take{OrderID: "late", Quantity: 1}); err == nil {
-		t.Errorf("%d orders hold, one more is taken", len(s.Holds))
+		t.Errorf("%d orders hold, one more is taken", s.Holds.Len())
 	}
 	for i := range domain.MaxHolds {
 		s = domain.EvolveStock(s, inventory.StockSold{OrderID: "o" + strconv.Itoa(i), Quantity: 1})
 	}
-	if len(s.Holds) != 0 || len(s.Closed) != domain.MaxClosed || s.OnHand != 1 || s.Reserved != 0 {
-		t.Errorf("after everything was sold: %d holds, %d marks, %d on hand, %d reserved", len(s.Holds), len(s.Closed), s.OnHand, s.Reserved)
+	if s.Holds.Len() != 0 || len(s.Closed) != domain.MaxClosed || s.OnHand != 1 || s.Reserved != 0 {
+		t.Errorf("after everything was sold: %d holds, %d marks, %d on hand, %d reserved", s.Holds.Len(), len(s.Closed), s.OnHand, s.Reserved)
 	}
 	if _, err := domain.DecideStock(s, domain.Take{OrderID: "o" + strconv.Itoa(domain.MaxHolds-1), Quantity: 1}); err == nil {
 		t.Error("the order closed last may hold again")
@@ -133,16 +133,18 @@ func stockHistory(t *testing.T, history []byte) {
 func check(t *testing.T, s domain.Stock, onHand int64) {
 	t.Helper()
 	var held int64
-	for i, h := range s.Holds {
+	before := ""
+	for h := range s.Holds.All() {
 		held += h.Quantity
-		if h.Quantity < 1 || (i > 0 && s.Holds[i-1].OrderID >= h.OrderID) {
+		if h.Quantity < 1 || before >= h.OrderID {
 			t.Fatalf("bad holds %+v", s.Holds)
 		}
+		before = h.OrderID
 	}
 	if s.OnHand != onHand || s.Reserved != held || held < 0 || held > s.OnHand || len(s.Closed) > domain.MaxClosed {
 		t.Fatalf("on hand %d (want %d), reserved %d, held %d, %d marks", s.OnHand, onHand, s.Reserved, held, len(s.Closed))
 	}
-	for _, h := range s.Holds {
+	for h := range s.Holds.All() {
 		for _, m := range s.Closed {
 			if string(m[1:]) == h.OrderID {
 				t.Fatalf("order %s is closed and holds", h.OrderID)
