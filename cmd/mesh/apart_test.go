@@ -56,9 +56,7 @@ func TestApart(t *testing.T) {
 	if order := s.ended(placed.OrderID); order.Status != orders.Delivered || types(order) != goodLife {
 		t.Errorf("after an outage of payments: status %s, history %s", order.Status, types(order))
 	}
-	if code, out := runMesh(t, "verify", "--at-rest", "--nats", server.URL()); code != exitGood {
-		t.Errorf("mesh verify: exit code %d\n%s", code, out)
-	}
+	comesToRest(t, server.URL())
 	for name, p := range processes {
 		if name == "orders" {
 			continue

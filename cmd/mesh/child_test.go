@@ -88,6 +88,12 @@ func startMesh(t *testing.T, args ...string) *child {
 // launchMesh is startMesh without the waiting.
 func launchMesh(t *testing.T, args ...string) *child {
 	t.Helper()
+	return launchMeshWith(t, nil, args...)
+}
+
+// launchMeshWith is launchMesh with more in the environment, as NAME=value.
+func launchMeshWith(t *testing.T, env []string, args ...string) *child {
+	t.Helper()
 	binary, err := buildMesh()
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +101,7 @@ func launchMesh(t *testing.T, args ...string) *child {
 	c := &child{t: t, log: &logBuffer{}, ready: make(chan struct{}), done: make(chan struct{})}
 	c.cmd = exec.Command(binary, append(slices.Clone(args), "--json")...)
 	c.cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // what an ephemeral mesh leaves when it is killed
+	c.cmd.Env = append(c.cmd.Env, env...)
 	c.cmd.Stderr = c.log
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := c.cmd.StdoutPipe()

@@ -119,6 +119,21 @@ func (s shop) settled(id string) {
 	}
 }
 
+// comesToRest waits until `mesh verify --at-rest` finds nothing: what watches over an
+// order ends a moment after the order.
+func comesToRest(t *testing.T, url string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		code, out := runMesh(t, "verify", "--at-rest", "--nats", url)
+		if code == exitGood {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("mesh verify: exit code %d\n%s", code, out)
+		}
+	}
+}
+
 // types lists an order's history.
 func types(o orders.Order) string {
 	var list []string

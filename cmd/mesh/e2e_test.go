@@ -301,9 +301,7 @@ func TestKill(t *testing.T) {
 	if stock := s.stockOf("TEA-001"); stock.OnHand != 1000-2*count || stock.Reserved != 0 {
 		t.Errorf("stock afterwards: %+v, want %d on hand: the seed is sown once", stock, 1000-2*count)
 	}
-	if code, out := runMesh(t, "verify", "--at-rest", "--nats", again.note.NATS); code != exitGood {
-		t.Errorf("mesh verify: exit code %d\n%s", code, out)
-	}
+	comesToRest(t, again.note.NATS)
 	if code := again.stop(); code != exitGood {
 		t.Errorf("exit code %d after SIGTERM\n%s", code, again.log)
 	}

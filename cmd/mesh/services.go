@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
@@ -50,7 +51,11 @@ func servicesWith(ship shippingservice.Config) []service {
 			return inventoryservice.New(c, inventoryservice.Config{})
 		})},
 		{orders.Descriptor, from(func(c *bus.Conn) (*ordersservice.Service, error) {
-			return ordersservice.New(c, ordersservice.Config{})
+			cfg, err := ordersSettings(os.Getenv)
+			if err != nil {
+				return nil, err
+			}
+			return ordersservice.New(c, cfg)
 		})},
 		{payments.Descriptor, from(func(c *bus.Conn) (*paymentsservice.Service, error) {
 			return paymentsservice.New(c, paymentsservice.Config{})

@@ -13,7 +13,24 @@ const (
 	CheckoutConsumer  = "orders-checkout"  // starts the flows that orders' events ask for
 	DeliveredConsumer = "orders-delivered" // notes what the carrier delivered
 	CheckoutFlow      = "checkout"
+	DeliveryFlow      = "delivery"
+	ReconcileFlow     = "reconcile"
 	RefundFlow        = "refund"
+)
+
+// ResolvedSignal ends a delivery that waits for a person: {"outcome":"…","note":"…"}.
+const ResolvedSignal = "resolved"
+
+// The settings of the orders service. An order keeps those that held when it was placed.
+const (
+	HoldOver  = "hold_over"
+	HoldFor   = "hold_for"
+	PayWithin = "pay_within"
+
+	DeliveryGrace = "delivery_grace"
+	RemindEvery   = "remind_every"
+
+	ReconcileAt = "reconcile_at"
 )
 
 // Descriptor is what the orders service says about itself.
@@ -24,8 +41,8 @@ var Descriptor = contract.Service{
 	Calls: []contract.MethodInfo{
 		catalog.Get.Info(),
 		inventory.Reserve.Info(), inventory.Release.Info(), inventory.Commit.Info(),
-		payments.Key.Info(), payments.Authorize.Info(), payments.Capture.Info(), payments.Void.Info(), payments.Refund.Info(),
-		shipping.Create.Info(),
+		payments.Key.Info(), payments.Authorize.Info(), payments.Capture.Info(), payments.Void.Info(), payments.Refund.Info(), payments.Charges.Info(),
+		shipping.Create.Info(), shipping.Track.Info(), shipping.Parcels.Info(),
 	},
 	Appends: []contract.EventsInfo{Events.Info()},
 	Consumes: []contract.Consumption{
@@ -34,7 +51,17 @@ var Descriptor = contract.Service{
 	},
 	Views: []contract.EventsInfo{Events.Info()},
 	Flows: []contract.FlowInfo{
-		{Name: CheckoutFlow, Version: 1, Doc: "takes a placed order to the carrier, or cancels it and gives everything back"},
+		{Name: CheckoutFlow, Version: 2, Doc: "takes a placed order to the carrier, or cancels it and gives everything back"},
+		{Name: DeliveryFlow, Version: 1, Doc: "watches over a shipped order; one that is overdue waits for the signal resolved in the end"},
+		{Name: ReconcileFlow, Version: 1, Doc: "compares orders with the books of the provider and the carrier; started every night, or by hand with {}"},
 		{Name: RefundFlow, Version: 1, Doc: "gives back what was promised of a delivered order's money"},
+	},
+	Settings: []contract.Setting{
+		{Name: HoldOver, Default: "0", Doc: "an order with a higher total, in minor units of its currency, waits for a person; 0 for none"},
+		{Name: HoldFor, Default: "24h", Doc: "how long there is for that decision before the order is cancelled"},
+		{Name: PayWithin, Default: "15m", Doc: "how long a payment may take to succeed before the order is cancelled"},
+		{Name: DeliveryGrace, Default: "24h", Doc: "how long after its due time a parcel is overdue"},
+		{Name: RemindEvery, Default: "24h", Doc: "how often the carrier of an overdue parcel is asked; after three times a person must look"},
+		{Name: ReconcileAt, Default: "0 3 * * *", Doc: "when orders are compared with the outside books, as a cron expression in UTC"},
 	},
 }

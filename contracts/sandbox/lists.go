@@ -23,8 +23,14 @@ type BookPage struct {
 	Limit int    `json:"limit"`
 }
 
-// Validate refuses a limit that is none.
+// maxPlace is more than any book has.
+const maxPlace = 1 << 53
+
+// Validate refuses a place that no book has and a limit that is none.
 func (r BookPage) Validate() error {
+	if r.After > maxPlace {
+		return contract.ErrInvalid.At("/after").Sayf("after must be at most %s", strconv.Itoa(maxPlace))
+	}
 	if r.Limit < 1 || r.Limit > MaxBookPage {
 		return contract.ErrInvalid.At("/limit").Sayf("limit must be 1 to %s", strconv.Itoa(MaxBookPage))
 	}

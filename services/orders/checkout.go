@@ -3,7 +3,10 @@ package orders
 import (
 	"context"
 	"errors"
+	"strings"
+	"time"
 
+	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/failpoint"
 	"github.com/ordermesh/ordermesh/bus/flow"
 	"github.com/ordermesh/ordermesh/contracts/inventory"
@@ -18,11 +21,12 @@ import (
 
 // checkout takes a placed order to the carrier:
 //
-//	reserve → authorize → confirmed → capture → commit stock → dispatched → create shipment, shipped
+//	(on hold → approved) → reserve → authorize → confirmed → capture → commit stock → dispatched → create shipment, shipped
 //
-// What goes wrong before "dispatched" cancels the order, for a reason that says what,
+// An order over the limit waits for a person first, before anything is held for it. What
+// goes wrong before "dispatched" cancels the order, for a reason that says what,
 // and gives money and stock back; so does a customer who cancels meanwhile: the next
-// command on the order is refused. From "dispatched" on the checkout only goes
+// command on the order is refused, and a checkout that waits is woken. From "dispatched" on the checkout only goes
 // forward: what fails is tried until it works, also when a person stops the flow.
 //
 // Every step can be repeated: its effects are idempotent per order, and the far sides
@@ -41,6 +45,10 @@ type checkoutInput struct {
 	Total     money.Amount   `json:"total"`
 	Reference string         `json:"reference"`
 	ShipTo    postal.Address `json:"ship_to"`
+
+	// What the settings were when the order was placed; version 1 had none of it.
+	Hold  *holdInput `json:"hold,omitzero"`   // a person must decide first
+	PayMS int64      `json:"pay_ms,omitzero"` // how long the payment may take; 0: as long as it takes
 }
 
 // checkoutResult is how a checkout ends that does not fail.
@@ -48,8 +56,13 @@ type checkoutResult struct {
 	Status orders.Status `json:"status"`
 }
 
-func (c *checkout) definition() flow.Definition[checkoutInput, checkoutResult] {
-	return flow.Define(orders.CheckoutFlow, 1, c.run)
+// checkoutVersion is what new checkouts begin with. Version 1 knew neither holds nor
+// payment deadlines; what it has journaled is what this code does without them, so it
+// runs on under this code.
+const checkoutVersion = 2
+
+func (c *checkout) definition(version int) flow.Definition[checkoutInput, checkoutResult] {
+	return flow.Define(orders.CheckoutFlow, version, c.run)
 }
 
 func (c *checkout) run(run *flow.Run, in checkoutInput) (checkoutResult, error) {
@@ -64,10 +77,14 @@ func (c *checkout) run(run *flow.Run, in checkoutInput) (checkoutResult, error) 
 
 // sell takes the order to "dispatched".
 func (c *checkout) sell(run *flow.Run, in checkoutInput) error {
-	if err := c.reserve(run, in); err != nil {
+	if err := c.clear(run, in); err != nil {
 		return err
 	}
-	paymentID, err := c.authorize(run, in)
+	reservedAt, err := c.reserve(run, in)
+	if err != nil {
+		return err
+	}
+	paymentID, err := c.authorize(run, in, reservedAt)
 	if err != nil {
 		return err
 	}
@@ -84,23 +101,45 @@ func (c *checkout) sell(run *flow.Run, in checkoutInput) error {
 	return note(run, c.orders, "dispatch", in.OrderID, domain.Dispatch{})
 }
 
-func (c *checkout) reserve(run *flow.Run, in checkoutInput) error {
+// reserve holds the order's lines and says when: the payment's time begins then.
+func (c *checkout) reserve(run *flow.Run, in checkoutInput) (time.Time, error) {
 	c.undo(run, "release", in.OrderID, c.shelf.release)
 	key := run.Key("reserve")
-	status, err := flow.Step(run, "reserve", func(ctx context.Context) (inventory.Status, error) {
+	done, err := flow.Step(run, "reserve", func(ctx context.Context) (reserved, error) {
 		status, err := c.shelf.reserve(ctx, key, inventory.ReserveLines{OrderID: in.OrderID, Lines: in.Lines})
 		failpoint.Hit("orders.reserve_done")
-		return status, err
+		return reserved{Status: status, At: time.Now().UTC()}, err
 	})
 	switch {
 	case err != nil:
-		return err
-	case status == inventory.Refused:
-		return orders.ErrOutOfStock
-	case status != inventory.Held:
-		return inventory.ErrClosed
+		return done.At, err
+	case done.Status == inventory.Refused:
+		return done.At, orders.ErrOutOfStock
+	case done.Status != inventory.Held:
+		return done.At, inventory.ErrClosed
 	}
-	return nil
+	return done.At, nil
+}
+
+// reserved is the result of the step reserve. It is journaled as text, "held" and the
+// time; version 1 journaled the status alone.
+type reserved struct {
+	Status inventory.Status
+	At     time.Time
+}
+
+// MarshalText writes status and time.
+func (r reserved) MarshalText() ([]byte, error) {
+	return r.At.AppendFormat([]byte(string(r.Status)+" "), time.RFC3339Nano), nil
+}
+
+// UnmarshalText reads it, also without the time.
+func (r *reserved) UnmarshalText(text []byte) (err error) {
+	status, at, timed := strings.Cut(string(text), " ")
+	if r.Status = inventory.Status(status); timed {
+		r.At, err = time.Parse(time.RFC3339Nano, at)
+	}
+	return err
 }
 
 // authorized is the result of the step authorize.
@@ -109,18 +148,26 @@ type authorized struct {
 	Status    payments.Status `json:"status"`
 }
 
-func (c *checkout) authorize(run *flow.Run, in checkoutInput) (paymentID string, err error) {
+func (c *checkout) authorize(run *flow.Run, in checkoutInput, since time.Time) (paymentID string, err error) {
 	c.undo(run, "pay_back", in.OrderID, c.payBack)
 	key := run.Key("authorize")
 	payment, err := flow.Step(run, "authorize", func(ctx context.Context) (authorized, error) {
 		p, err := c.bank.authorize(ctx, key, payments.AuthorizePayment{OrderID: in.OrderID, Amount: in.Total, Reference: in.Reference})
 		failpoint.Hit("orders.authorize_done")
+		if err != nil && !contract.IsRefusal(err) && in.tooLate(since) {
+			err = orders.ErrPaymentTimeout
+		}
 		return authorized{PaymentID: p.PaymentID, Status: p.Status}, err
 	})
 	if err == nil && payment.Status == payments.Declined {
 		err = orders.ErrDeclined
 	}
 	return payment.PaymentID, err
+}
+
+// tooLate reports whether a payment that has not succeeded is not tried again.
+func (in checkoutInput) tooLate(since time.Time) bool {
+	return in.PayMS > 0 && time.Since(since) >= time.Duration(in.PayMS)*time.Millisecond
 }
 
 // payBack gives reserved money back, or refunds it if it was taken.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/eventstore"
 	"github.com/ordermesh/ordermesh/bus/flow"
 	"github.com/ordermesh/ordermesh/bus/flow/flowtest"
@@ -31,8 +32,8 @@ type ledger struct {
 	effects []string
 	lost    map[string]bool
 
-	short, declines bool
-	cancelDuring    string // the call during which the customer cancels
+	short, declines, silent bool
+	cancelDuring            string // the call during which the customer cancels
 }
 
 func newLedger(short, declines bool, cancelDuring string) *ledger {
@@ -89,6 +90,9 @@ func (l *ledger) release(ctx context.Context, _, _ string) error {
 func (l *ledger) commit(ctx context.Context, _, _ string) error { return l.did(ctx, "commit", "sold") }
 
 func (l *ledger) authorize(ctx context.Context, _ string, _ payments.AuthorizePayment) (payments.Payment, error) {
+	if l.silent {
+		return payments.Payment{}, contract.ErrUnavailable
+	}
 	if l.declines {
 		return payments.Payment{Status: payments.Declined}, l.did(ctx, "authorize", "declined")
 	}
@@ -123,16 +127,21 @@ func TestACheckoutEndsTheSameWhereverItCrashes(t *testing.T) {
 	t.Parallel()
 	gone := []string{"order.placed.v1", "order.cancelled.v1"}
 	goneLater := []string{"order.placed.v1", "order.confirmed.v1", "order.cancelled.v1"}
+	shipped := []string{"held", "authorized", "captured", "sold", "shipped"}
 	for name, c := range map[string]struct {
 		ledger  func() *ledger
 		events  []string
 		effects []string
 		reason  string
 	}{
+		"the provider does not answer": {
+			func() *ledger { l := newLedger(false, false, ""); l.silent = true; return l }, gone,
+			[]string{"held", "released"}, orders.ReasonPaymentTimeout,
+		},
 		"to the carrier": {
 			func() *ledger { return newLedger(false, false, "") },
 			[]string{"order.placed.v1", "order.confirmed.v1", "order.dispatched.v1", "order.shipped.v1"},
-			[]string{"held", "authorized", "captured", "sold", "shipped"}, "",
+			shipped, "",
 		},
 		"out of stock": {func() *ledger { return newLedger(true, false, "") }, gone, nil, orders.ReasonOutOfStock},
 		"declined": {
@@ -154,31 +163,45 @@ func TestACheckoutEndsTheSameWhereverItCrashes(t *testing.T) {
 			define := func() flow.Definition[checkoutInput, checkoutResult] {
 				l = c.ledger()
 				l.place(t)
-				return (&checkout{orders: l.orders, shelf: l, bank: l, post: l}).definition()
+				return l.checkout().definition(checkoutVersion)
 			}
-			in := checkoutInput{OrderID: "test", Lines: []line.Line{{SKU: "TEA-001", Quantity: 2}}, Total: money.New(2598, "EUR"), Reference: "sr1"}
+			in := ordinary
+			in.PayMS = time.Minute.Milliseconds()
 			flowtest.CrashEverywhere(t, define, in, func(t *testing.T, _ flowtest.Outcome[checkoutResult]) {
 				t.Helper()
-				history, err := l.orders.History(t.Context(), "test")
-				if err != nil {
-					t.Fatal(err)
-				}
-				o := viewOf("test", history)
-				var events []string
-				for _, h := range o.History {
-					events = append(events, h.Type)
-				}
-				if diff := cmp.Diff(c.events, events); diff != "" {
-					t.Errorf("the order's history: %s", diff)
-				}
-				if diff := cmp.Diff(c.effects, l.effects); diff != "" {
-					t.Errorf("effects: %s", diff)
-				}
-				if o.Reason != c.reason {
-					t.Errorf("cancelled because of %q, want %q", o.Reason, c.reason)
-				}
+				l.check(t, c.events, c.effects, c.reason)
 			})
 		})
+	}
+}
+
+// ordinary is the input of a checkout that nothing holds up, as version 1 had it.
+var ordinary = checkoutInput{OrderID: "test", Lines: []line.Line{{SKU: "TEA-001", Quantity: 2}}, Total: money.New(2598, "EUR"), Reference: "sr1"}
+
+func (l *ledger) checkout() *checkout {
+	return &checkout{orders: l.orders, shelf: l, bank: l, post: l}
+}
+
+// check compares the order's history and the effects with what is wanted.
+func (l *ledger) check(t *testing.T, events, effects []string, reason string) {
+	t.Helper()
+	history, err := l.orders.History(t.Context(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := viewOf("test", history)
+	var got []string
+	for _, h := range o.History {
+		got = append(got, h.Type)
+	}
+	if diff := cmp.Diff(events, got); diff != "" {
+		t.Errorf("the order's history: %s", diff)
+	}
+	if diff := cmp.Diff(effects, l.effects); diff != "" {
+		t.Errorf("effects: %s", diff)
+	}
+	if o.Reason != reason {
+		t.Errorf("cancelled because of %q, want %q", o.Reason, reason)
 	}
 }
 

@@ -22,11 +22,6 @@ import (
 	"github.com/ordermesh/ordermesh/services/orders/domain"
 )
 
-// Config of the service. The zero value works.
-type Config struct {
-	Cache int // orders kept in memory; 0 for the event store's default
-}
-
 // entity is the store of orders.
 type entity = eventstore.Entity[domain.Order, domain.Command, orders.Event]
 
@@ -37,16 +32,16 @@ func newEntity(log eventstore.Log, opts ...eventstore.Option) *entity {
 
 // Service answers the methods of orders and runs their checkouts.
 type Service struct {
-	orders   *entity
-	client   *rpc.Client
-	sealer   *sealer
-	listed   *listing
-	flows    *flow.Client
-	checkout flow.Definition[checkoutInput, checkoutResult]
-	refunds  flow.Definition[refundInput, refundResult]
-	runners  []bus.Runner
-	waits    []<-chan struct{}
-	ready    chan struct{}
+	cfg     Config
+	orders  *entity
+	client  *rpc.Client
+	sealer  *sealer
+	listed  *listing
+	flows   *flow.Client
+	defined definitions
+	runners []bus.Runner
+	waits   []<-chan struct{}
+	ready   chan struct{}
 }
 
 // New builds the service on a connection and starts nothing.
@@ -57,16 +52,15 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	}
 	log := eventstore.NewJetStreamLog(conn, orders.Events.Info().Stream)
 	client := rpc.NewClient(conn)
+	cfg = cfg.withDefaults()
 	s := &Service{
+		cfg:    cfg,
 		orders: newEntity(log, opts...),
 		client: client,
 		sealer: newSealer(client),
 		flows:  flow.NewClient(conn, orders.Descriptor.Name),
 		ready:  make(chan struct{}),
 	}
-	outside := partners{client}
-	s.checkout = (&checkout{orders: s.orders, shelf: outside, bank: outside, post: outside}).definition()
-	s.refunds = (&refund{orders: s.orders, bank: outside}).definition()
 	for _, add := range []func(*bus.Conn) error{s.addListing, s.addServer, s.addWorker, s.addFollower, s.addDeliveries} {
 		if err := add(conn); err != nil {
 			return nil, err
@@ -97,8 +91,16 @@ func (s *Service) addServer(conn *bus.Conn) error {
 	return nil
 }
 
+// nightly is the schedule of reconciliations.
+const nightly = "reconcile-nightly"
+
 func (s *Service) addWorker(conn *bus.Conn) error {
-	worker, err := flow.NewWorker(conn, orders.Descriptor.Name, []flow.Registered{s.checkout, s.refunds})
+	t := conn.Telemetry()
+	firms := &ledgers{orders: s.orders, listed: s.listed, client: s.client}
+	s.defined = define(s.orders, partners{s.client}, newAlarms(t), firms, newReports(t))
+	worker, err := flow.NewWorker(conn, orders.Descriptor.Name,
+		s.defined.all(),
+		flow.WithSchedules(flow.Cron(nightly, s.cfg.ReconcileAt, s.defined.reconcile, reconcileInput{}, flow.Skip)))
 	if err != nil {
 		return err
 	}
@@ -111,9 +113,14 @@ func (s *Service) addWorker(conn *bus.Conn) error {
 // second that they are alive, so a slow reaction is not repeated.
 const reactionWait = 5 * time.Second
 
+// followed are the types of the events that ask for something; see Service.follow.
+var followed = []string{
+	"order.placed.v1", "order.approved.v1", "order.cancelled.v1", "order.shipped.v1", "order.delivered.v1", "order.refund_requested.v1",
+}
+
 func (s *Service) addFollower(conn *bus.Conn) error {
 	consumer, err := event.NewConsumer(conn, orders.Events, orders.CheckoutConsumer,
-		event.Types("order.placed.v1", "order.refund_requested.v1"), event.WithAckWait(reactionWait))
+		event.Types(followed...), event.WithAckWait(reactionWait))
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,10 @@ func (p partners) refund(ctx context.Context, key string, r payments.RefundPayme
 	return err
 }
 
+func (p partners) track(ctx context.Context, key, orderID string) (shipping.Shipment, error) {
+	return rpc.Call(ctx, p.client, shipping.Track, shipping.ShipmentRef{OrderID: orderID}, rpc.WithCommandID(key))
+}
+
 func (p partners) create(ctx context.Context, key string, r shipping.CreateShipment) (shipping.Shipment, error) {
 	return rpc.Call(ctx, p.client, shipping.Create, r, rpc.WithCommandID(key))
 }

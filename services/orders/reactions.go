@@ -3,6 +3,7 @@ package orders
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/ordermesh/ordermesh/bus/event"
 	"github.com/ordermesh/ordermesh/bus/failpoint"
@@ -19,17 +20,26 @@ func (s *Service) follow(ctx context.Context, e event.Event[orders.Event]) event
 	switch data := e.Data.(type) {
 	case orders.OrderPlaced:
 		return s.startCheckout(ctx, e.ID, data)
+	case orders.OrderApproved:
+		return heard(s.flows.Signal(ctx, orders.CheckoutFlow, e.ID, decisionSignal, e.EventID, nil))
+	case orders.OrderCancelled:
+		return s.stopCheckout(ctx, e, data)
+	case orders.OrderShipped:
+		return s.watchDelivery(ctx, e, data)
+	case orders.OrderDelivered:
+		end := resolution{Outcome: outcomeDelivered}
+		return heard(s.flows.Signal(ctx, orders.DeliveryFlow, e.ID, orders.ResolvedSignal, e.EventID, end))
 	case orders.OrderRefundRequested:
 		in := refundInput{OrderID: e.ID, RefundID: data.RefundID, Amount: data.Amount}
-		return started(flow.Start(ctx, s.flows, s.refunds, data.RefundID, in))
-	case orders.OrderHeld, orders.OrderApproved, orders.OrderRejected, orders.OrderConfirmed, orders.OrderDispatched,
-		orders.OrderShipped, orders.OrderDelivered, orders.OrderCancelled, orders.OrderRefunded, orders.OrderRefundFailed:
+		return started(flow.Start(ctx, s.flows, s.defined.refund, data.RefundID, in))
+	case orders.OrderHeld, orders.OrderRejected, orders.OrderConfirmed, orders.OrderDispatched,
+		orders.OrderRefunded, orders.OrderRefundFailed:
 	}
 	return event.Done
 }
 
 func (s *Service) startCheckout(ctx context.Context, id string, placed orders.OrderPlaced) event.Outcome {
-	outcome := started(flow.Start(ctx, s.flows, s.checkout, id, inputOf(id, placed)))
+	outcome := started(flow.Start(ctx, s.flows, s.defined.checkout, id, s.cfg.checkoutOf(id, placed)))
 	failpoint.Hit("orders.checkout_started")
 	return outcome
 }
@@ -42,8 +52,42 @@ func started[Out any](_ *flow.Handle[Out], err error) event.Outcome {
 	return event.From(err)
 }
 
-func inputOf(id string, e orders.OrderPlaced) checkoutInput {
-	in := checkoutInput{OrderID: id, Total: e.Total, Reference: e.PaymentReference, ShipTo: e.ShipTo}
+// watchDelivery starts watching over a parcel, unless it is delivered by now.
+func (s *Service) watchDelivery(ctx context.Context, e event.Event[orders.Event], shipped orders.OrderShipped) event.Outcome {
+	if o, _, err := s.orders.Peek(ctx, e.ID); err == nil && o.Status == orders.Delivered {
+		return event.Done
+	}
+	return started(flow.Start(ctx, s.flows, s.defined.delivery, e.ID, s.cfg.deliveryOf(e.ID, shipped, e.At)))
+}
+
+// stopCheckout wakes the checkout of an order that somebody has cancelled, whatever it
+// waits for: it would find out by itself only with its next command on the order.
+func (s *Service) stopCheckout(ctx context.Context, e event.Event[orders.Event], cancelled orders.OrderCancelled) event.Outcome {
+	if strings.HasPrefix(e.Command, ownPrefix) {
+		return event.Done
+	}
+	err := s.flows.Cancel(ctx, orders.CheckoutFlow, e.ID, "the order is cancelled: "+cancelled.Reason)
+	failpoint.Hit("orders.checkout_stopped")
+	return heard(err)
+}
+
+// heard is the outcome of an event of which a flow is told; one that has ended, or has
+// not begun and will see for itself, need not be.
+func heard(err error) event.Outcome {
+	if errors.Is(err, flow.ErrNotFound) || errors.Is(err, flow.ErrEnded) {
+		return event.Done
+	}
+	return event.From(err)
+}
+
+// checkoutOf is what the checkout of an order begins with under the settings of now.
+func (cfg Config) checkoutOf(id string, e orders.OrderPlaced) checkoutInput {
+	in := checkoutInput{
+		OrderID: id, Total: e.Total, Reference: e.PaymentReference, ShipTo: e.ShipTo, PayMS: cfg.PayWithin.Milliseconds(),
+	}
+	if e.Total.Minor > cfg.HoldOver {
+		in.Hold = &holdInput{Reason: orders.HoldOverLimit, ForMS: cfg.HoldFor.Milliseconds()}
+	}
 	for _, l := range e.Lines {
 		in.Lines = append(in.Lines, line.Line{SKU: l.SKU, Quantity: l.Quantity})
 	}

@@ -17,11 +17,21 @@ func (c *checkout) giveUp(run *flow.Run, orderID string, cause error) error {
 	if errors.Is(cause, orders.ErrCancelled) || errors.Is(cause, flow.ErrCancelled) {
 		return cause
 	}
-	if err := note(run, c.orders, "cancel", orderID, domain.Cancel{Reason: contract.AsError(cause).Reason}); err != nil {
+	err := effect(run, "cancel", orderID, func(ctx context.Context, key, orderID string) error {
+		_, _, err := c.orders.Do(ctx, orderID, ownCommand(key), domain.Cancel{Reason: contract.AsError(cause).Reason})
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	return cause
 }
+
+// ownPrefix marks the commands by which a checkout cancels its order: nobody has to wake
+// it then. Commands of callers never begin like this.
+const ownPrefix = "checkout "
+
+func ownCommand(key string) string { return ownPrefix + key }
 
 // reasonStopped is why an order is cancelled whose checkout a person has stopped.
 const reasonStopped = "checkout_stopped"
@@ -55,7 +65,7 @@ func (c *checkout) goOn(run *flow.Run, in checkoutInput) {
 
 // stopped cancels an order whose checkout has ended early, unless it is dispatched.
 func (c *checkout) stopped(ctx context.Context, key, orderID string) (dispatched bool, err error) {
-	_, _, err = c.orders.Do(ctx, orderID, key, domain.Cancel{Reason: reasonStopped})
+	_, _, err = c.orders.Do(ctx, orderID, ownCommand(key), domain.Cancel{Reason: reasonStopped})
 	if errors.Is(err, orders.ErrDispatched) {
 		return true, nil
 	}

@@ -48,6 +48,11 @@ type world struct {
 // newWorld plays the surroundings and runs so many instances of the orders service.
 func newWorld(t *testing.T, instances int) *world {
 	t.Helper()
+	return newWorldWith(t, instances, orders.Config{})
+}
+
+func newWorldWith(t *testing.T, instances int, cfg orders.Config) *world {
+	t.Helper()
 	key, err := sealed.NewPrivateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +73,7 @@ func newWorld(t *testing.T, instances int) *world {
 	w.client = rpc.NewClient(w.conn)
 	bustest.Run(t, w.outside(t)...)
 	for range instances {
-		s, err := orders.New(w.broker.Dial(t, bustest.WithService("orders")), orders.Config{})
+		s, err := orders.New(w.broker.Dial(t, bustest.WithService("orders")), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -57,12 +57,15 @@ func booked(orderID string, c sandbox.Charge) payments.Charge {
 	return charge
 }
 
+// placeBits is how large a place in a book may be: what JSON carries everywhere.
+const placeBits = 53
+
 // placeOf and cursorOf turn a cursor into a place in the book and back.
 func placeOf(cursor string) (uint64, error) {
 	if cursor == "" {
 		return 0, nil
 	}
-	place, err := strconv.ParseUint(cursor, 10, 64)
+	place, err := strconv.ParseUint(cursor, 10, placeBits)
 	if err != nil {
 		return 0, contract.ErrInvalid.At("/cursor").Sayf("the cursor is none that this list has given")
 	}

@@ -29,10 +29,15 @@ type Provider interface {
 	Void(ctx context.Context, key string) (sandbox.Charge, error)
 	// Refund gives captured money back, once per key and never more than was captured.
 	Refund(ctx context.Context, r sandbox.RefundCharge) (sandbox.Charge, error)
-	// List lists charges, the oldest first.
-	List(ctx context.Context, r sandbox.BookPage) (sandbox.ChargeList, error)
+	Book
+}
+
+// Book is what a payment provider says it has.
+type Book interface {
 	// Query says what became of a key; sandbox.ErrNoCharge if nothing did.
 	Query(ctx context.Context, key string) (sandbox.Charge, error)
+	// List lists charges, the oldest first.
+	List(ctx context.Context, r sandbox.BookPage) (sandbox.ChargeList, error)
 }
 
 // sandboxProvider reaches the sandbox over the wire.

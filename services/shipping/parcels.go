@@ -43,7 +43,7 @@ func (d *depot) parcels(ctx context.Context, r shipping.ListParcels) (shipping.P
 	var after uint64
 	if r.Cursor != "" {
 		var err error
-		if after, err = strconv.ParseUint(r.Cursor, 10, 64); err != nil {
+		if after, err = strconv.ParseUint(r.Cursor, 10, placeBits); err != nil {
 			return shipping.ParcelPage{}, contract.ErrInvalid.At("/cursor").Sayf("the cursor is none that this list has given")
 		}
 	}
@@ -60,6 +60,9 @@ func (d *depot) parcels(ctx context.Context, r shipping.ListParcels) (shipping.P
 	}
 	return answer, nil
 }
+
+// placeBits is how large a place in a book may be: what JSON carries everywhere.
+const placeBits = 53
 
 // parcelOf is the page of the one parcel that an order can have.
 func (d *depot) parcelOf(ctx context.Context, orderID string) (shipping.ParcelPage, error) {
