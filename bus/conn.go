@@ -60,7 +60,8 @@ func (d Denied) Error() string {
 }
 
 // Dial connects. While nobody listens at the address it keeps trying until ctx
-// ends, because services start in any order; a refused login ends it at once.
+// ends, because services start in any order; a refused login ends it at once. Errors
+// never show a password.
 func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	if !contract.ValidID(cfg.Service) {
 		return nil, fmt.Errorf("bus: service name %q cannot be used: 1 to %d of A-Z a-z 0-9 _ -", cfg.Service, contract.MaxID)
@@ -102,11 +103,11 @@ func (c *Conn) connect(ctx context.Context, cfg Config) error {
 			return nil
 		}
 		if errors.Is(err, nats.ErrAuthorization) || !retryDial(err) {
-			return fmt.Errorf("connect to NATS at %s as %s: %w", cfg.URL, cfg.Service, err)
+			return fmt.Errorf("connect to NATS at %s as %s: %w", Redacted(cfg.URL), cfg.Service, withoutURL(err))
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("connect to NATS at %s: %w; is the server running there?", cfg.URL, err)
+			return fmt.Errorf("connect to NATS at %s: %w; is the server running there?", Redacted(cfg.URL), withoutURL(err))
 		case <-time.After(pause):
 			pause = min(2*pause, time.Second)
 		}

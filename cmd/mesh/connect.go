@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,9 +40,9 @@ func (n *natsFlags) dial(ctx context.Context, service string, tel *telemetry.Tel
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case errors.Is(err, nats.ErrAuthorization):
-		return nil, usagef("the NATS server at %s refuses this user: give credentials in the URL or with --creds", redacted(n.address()))
+		return nil, usagef("the NATS server at %s refuses this user: give credentials in the URL or with --creds", bus.Redacted(n.address()))
 	}
-	return nil, usagef("cannot connect to NATS at %s: %w", redacted(n.address()), rootCause(err))
+	return nil, usagef("cannot connect to NATS at %s: %w", bus.Redacted(n.address()), rootCause(err))
 }
 
 // connect is for tools: it gives up soon and says what to do.
@@ -53,24 +51,9 @@ func (n *natsFlags) connect(ctx context.Context) (*bus.Conn, error) {
 	defer cancel()
 	conn, err := n.dial(ctx, "mesh", nil)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, usagef("no NATS server answers at %s: start one with 'mesh dev' or name another with --nats", redacted(n.address()))
+		return nil, usagef("no NATS server answers at %s: start one with 'mesh dev' or name another with --nats", bus.Redacted(n.address()))
 	}
 	return conn, err
-}
-
-// redacted is a list of URLs without their passwords.
-func redacted(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, text := range list {
-		if u, err := url.Parse(strings.TrimSpace(text)); err == nil {
-			list[i] = u.Redacted()
-			continue
-		}
-		if at := strings.LastIndexByte(text, '@'); at >= 0 {
-			list[i] = "…" + text[at:]
-		}
-	}
-	return strings.Join(list, ",")
 }
 
 // rootCause is the innermost error: outer ones repeat the address.

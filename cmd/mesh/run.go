@@ -97,7 +97,7 @@ func runServices(ctx context.Context, c *cli, o runOptions, services []service) 
 		if err := awaitReady(ctx, list); err != nil {
 			return err
 		}
-		return c.announceRun(list, redacted(o.nats.address()), web.url())
+		return c.announceRun(list, bus.Redacted(o.nats.address()), web.url())
 	})
 }
 
@@ -105,7 +105,7 @@ func runServices(ctx context.Context, c *cli, o runOptions, services []service) 
 // the wait.
 func (o *runOptions) announceWaiting(tel *telemetry.Telemetry) func() {
 	timer := time.AfterFunc(waitingAfter, func() {
-		tel.Logger.Warn("no NATS server answers yet, still trying", telemetry.KeyURL, redacted(o.nats.address()))
+		tel.Logger.Warn("no NATS server answers yet, still trying", telemetry.KeyURL, bus.Redacted(o.nats.address()))
 	})
 	return func() { timer.Stop() }
 }

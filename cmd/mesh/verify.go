@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/cmd/mesh/judge"
 )
 
@@ -37,7 +38,7 @@ func runVerify(ctx context.Context, c *cli, n *natsFlags, o judge.Options) error
 	defer conn.Close()
 	report, err := judge.Run(ctx, conn.NATS(), o)
 	if errors.Is(err, judge.ErrNoMesh) {
-		return usagef("the server at %s has none of the mesh's streams: name another with --nats", redacted(n.address()))
+		return usagef("the server at %s has none of the mesh's streams: name another with --nats", bus.Redacted(n.address()))
 	}
 	if err != nil {
 		return err
