@@ -149,6 +149,8 @@ func (a *Appender) start(msg *nats.Msg, expect uint64, done func(Ack, error)) (u
 			msg.Header = nats.Header{}
 		}
 		msg.Header[headerExpectSubject] = []string{strconv.FormatUint(expect, 10)}
+	} else {
+		delete(msg.Header, headerExpectSubject) // of an earlier try
 	}
 	token := a.next.Add(1)
 	msg.Reply = a.prefix + strconv.FormatUint(token, 36)

@@ -98,3 +98,51 @@ func (b *bucket) Payload(ctx context.Context, name string) ([]byte, error) {
 
 // chunksOf is the subject of an object's parts.
 func chunksOf(nuid string) string { return "$O." + contract.FlowPayloads + ".C." + nuid }
+
+// object is one value in the bucket.
+type object struct {
+	name     string
+	nuid     string
+	subject  string // of what the bucket knows about it
+	sequence uint64
+	at       time.Time
+}
+
+// next finds the first object from a sequence on; a zero object means that there is none.
+func (b *bucket) next(ctx context.Context, from uint64) (object, error) {
+	_, stream, err := b.open(ctx)
+	if err != nil {
+		return object{}, err
+	}
+	m, err := stream.GetMsg(ctx, from, jetstream.WithGetMsgSubject("$O."+contract.FlowPayloads+".M.>"))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return object{}, nil
+	}
+	if err != nil {
+		return object{}, fmt.Errorf("object store %s: %w", contract.FlowPayloads, err)
+	}
+	o := object{subject: m.Subject, sequence: m.Sequence, at: m.Time}
+	var info struct {
+		Name string `json:"name"`
+		NUID string `json:"nuid"`
+	}
+	if err := contract.UnmarshalLenient(m.Data, &info); err == nil { // somebody else's is passed over
+		o.name, o.nuid = info.Name, info.NUID
+	}
+	return o, nil
+}
+
+// remove takes an object out for good, its parts first: what the bucket knows of it
+// leads to them. One that was written again meanwhile stays.
+func (b *bucket) remove(ctx context.Context, o object) error {
+	_, stream, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	if contract.ValidID(o.nuid) {
+		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(chunksOf(o.nuid))); err != nil {
+			return err
+		}
+	}
+	return stream.Purge(ctx, jetstream.WithPurgeSubject(o.subject), jetstream.WithPurgeSequence(o.sequence+1))
+}

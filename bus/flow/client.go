@@ -228,7 +228,7 @@ func (c *Client) startAfter(ctx context.Context, s spec, id string, body []byte,
 }
 
 // join is for an inbox that is not empty: it has the same start, or another, or only
-// inputs that came before the start.
+// inputs that came before the start or after the flow was forgotten.
 func (c *Client) join(ctx context.Context, s spec, id string, body []byte, reply string) error {
 	msg, err := c.startMessage(ctx, s, id, body, reply)
 	if err != nil {
@@ -240,13 +240,20 @@ func (c *Client) join(ctx context.Context, s spec, id string, body []byte, reply
 		return unavailable(err)
 	case start.Sequence > 0 && !sameBody(start.Header, msg.Header, start.Data, msg.Data):
 		return ErrOtherInput
-	case start.Sequence > 0 && reply == "":
+	case start.Sequence > 0 && reply == "" && time.Since(start.Time) < surelyPending:
 		return nil
-	case start.Sequence > 0:
+	}
+	if done, err := c.joined(ctx, s.name, id, inputHash(body), reply); done || err != nil {
+		return err
+	}
+	if start.Sequence > 0 && time.Since(start.Time) < surelyPending {
 		return c.send(ctx, inputAttach, s.name, id, reply, nil)
 	}
 	delete(msg.Header, headerFirst)
-	return c.append(ctx, msg, bus.NoExpectation)
+	if err := c.append(ctx, msg, bus.NoExpectation); err != nil {
+		return err
+	}
+	return secure(ctx, c.payloads, msg, body)
 }
 
 func (c *Client) startMessage(ctx context.Context, s spec, id string, body []byte, reply string) (*nats.Msg, error) {

@@ -83,6 +83,15 @@
 // messages have their names. An object is there before what refers to it, and its name
 // is made of its instance and its content, so that a repeat is the same object.
 //
+// # Retention
+//
+// When a flow has ended its journal stays for a week. Then the journal is replaced by a
+// result record and the inbox by a gravestone, each by compare-and-append with a rollup,
+// and a time to live. The record answers a second start; the gravestone, which is
+// written first and outlives it, keeps a worker from taking that start for the first of
+// its id. One worker does this, walking the stream behind the time; large values go when
+// no journal, record or waiting input can name them.
+//
 // # Waiting
 //
 // A wait is a record under way in the journal, and an alarm: a schedule of the server

@@ -26,6 +26,8 @@ type engine struct {
 	alive      func() bool                        // the ownership is confirmed and young
 	answer     func(reply string, outcome []byte) // tells a waiting client
 
+	acknowledged func(ctx context.Context, p int, sequence uint64) bool // whether the inputs of a partition up to a sequence are
+
 	activations atomic.Uint64
 	resting     atomic.Int64  // instances that wait in memory
 	reading     chan struct{} // bounds the reads of the log that are under way

@@ -241,9 +241,13 @@ func glimpse(m *nats.Msg, stored time.Time) (Glimpse, bool) {
 			origin
 			Status Status `json:"status"`
 			Reason string `json:"reason"`
+			Ended  int64  `json:"ended"`
 		}
 		if err := contract.UnmarshalLenient(m.Data, &p); err != nil || p.V != pageVersion || p.Start == 0 {
 			return Glimpse{}, false
+		}
+		if p.Ended > 0 {
+			stored = time.UnixMilli(p.Ended)
 		}
 		return Glimpse{
 			Service: service, Flow: name, ID: id, Version: p.Version, Status: p.Status,

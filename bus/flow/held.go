@@ -53,6 +53,7 @@ func (in *instance) take(next *input) {
 	case inputTimer:
 		in.j.rang(next.scheduler)
 		in.nudge()
+	case inputGone: // a delivery that has lost its way
 	case inputRetry: // it did its work when the stuck flow was loaded
 	}
 }

@@ -49,6 +49,9 @@ func (c *Client) History(ctx context.Context, name, id string) (History, error) 
 	if err != nil {
 		return History{}, fmt.Errorf("the flow %s %s: %w", name, id, err)
 	}
+	if p.condensed() {
+		return History{}, ErrNotFound.Sayf("the journal of the flow %s %s is not kept any more", name, id)
+	}
 	if p.Records, err = loadHistory(ctx, c.log, p); err != nil {
 		return History{}, fmt.Errorf("the flow %s %s: %w", name, id, err)
 	}

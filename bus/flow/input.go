@@ -35,6 +35,7 @@ const (
 	inputSignal  inputKind = "signal"  // something the function waits for, or will
 	inputOutcome inputKind = "outcome" // how a child flow ended
 	inputTimer   inputKind = "timer"   // an alarm that went off
+	inputGone    inputKind = "gone"    // stands for the inputs of a flow that ended long ago
 )
 
 // errPoison reports a message on an inbox that nobody will ever be able to use.
@@ -127,7 +128,7 @@ func (in *input) readKind(h nats.Header) error {
 		}
 	case inputTimer:
 		in.scheduler = headerOf(h, headerScheduler)
-	case inputAttach, inputCancel, inputRetry:
+	case inputAttach, inputCancel, inputRetry, inputGone:
 	}
 	return nil
 }
@@ -143,7 +144,7 @@ func headerOf(h nats.Header, key string) string {
 // known reports whether this build knows what the input asks for.
 func (in *input) known() bool {
 	switch in.kind {
-	case inputStart, inputAttach, inputCancel, inputRetry, inputSignal, inputOutcome, inputTimer:
+	case inputStart, inputAttach, inputCancel, inputRetry, inputSignal, inputOutcome, inputTimer, inputGone:
 		return true
 	}
 	return false

@@ -221,7 +221,7 @@ func (in *instance) openAgain() {
 			in.open = nil
 		case inputCancel:
 			in.woke = true
-		case inputStart, inputAttach, inputSignal, inputOutcome, inputTimer:
+		case inputStart, inputAttach, inputSignal, inputOutcome, inputTimer, inputGone:
 		}
 	}
 }

@@ -19,6 +19,8 @@ type metrics struct {
 	messages   prometheus.Counter
 	bytes      prometheus.Counter
 	partitions prometheus.Gauge
+	condensed  prometheus.Counter
+	removed    prometheus.Counter
 }
 
 type flowMetrics struct {
@@ -37,6 +39,8 @@ func newMetrics(t *telemetry.Telemetry, service string, flows catalogue) *metric
 	ended := t.Counter("flow_ended_total", "Flows by how they ended.", "service", "flow", "status")
 	m.messages = t.Counter("flow_journal_messages_total", "Journal messages stored.", "service").WithLabelValues(service)
 	m.bytes = t.Counter("flow_journal_bytes_total", "Bytes of journal messages stored.", "service").WithLabelValues(service)
+	m.condensed = t.Counter("flow_condensed_total", "Ended flows of which only the result was kept.", "service").WithLabelValues(service)
+	m.removed = t.Counter("flow_values_removed_total", "Large values that nothing needed any more.", "service").WithLabelValues(service)
 	m.partitions = t.Gauge("flow_partitions", "Partitions that this worker owns.", "service").WithLabelValues(service)
 	for v := range flows {
 		f := &flowMetrics{

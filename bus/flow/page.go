@@ -73,6 +73,7 @@ type page struct {
 	Ref     string       `json:"ref,omitzero"`     // completed with a large result: its name in the object store
 	Error   contract.Raw `json:"error,omitzero"`   // failed or cancelled
 	Reason  string       `json:"reason,omitzero"`  // stuck or cancelled: why; failed: the error's full text
+	Ended   int64        `json:"ended,omitzero"`   // of a result record alone: when the flow ended, Unix milliseconds
 }
 
 // decodePage reads a journal message.

@@ -204,6 +204,8 @@ func (p *partition) deliver(msg jetstream.Msg) {
 	switch {
 	case err != nil:
 		p.poison(p.durable, msg, err)
+	case next.kind == inputGone:
+		next.ack()
 	case !next.known() || !p.eng.flows.named(next.name):
 		next.handBack()
 	default:

@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -19,22 +20,29 @@ import (
 // big is a text of n KiB that says what it is.
 func big(what string, n int) string { return strings.Repeat(what+" ", n<<10)[:n<<10] }
 
-// objects lists the names in the object store.
+// objects lists the names in the object store. The client library's list waits for ever
+// when the last object goes meanwhile.
 func (w *world) objects() []string {
 	w.t.Helper()
-	store, err := w.broker.Dial(w.t, bustest.WithService("onlooker")).JetStream().ObjectStore(within(w.t), contract.FlowPayloads)
+	stream, err := w.broker.Dial(w.t, bustest.WithService("onlooker")).JetStream().Stream(within(w.t), "OBJ_"+contract.FlowPayloads)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	list, err := store.List(within(w.t))
-	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
-		w.t.Fatal(err)
+	var names []string
+	for sequence := uint64(1); ; {
+		m, err := stream.GetMsg(within(w.t), sequence, jetstream.WithGetMsgSubject("$O."+contract.FlowPayloads+".M.>"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return names
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var info jetstream.ObjectInfo
+		if err := json.Unmarshal(m.Data, &info); err != nil {
+			w.t.Fatal(err)
+		}
+		names, sequence = append(names, info.Name), m.Sequence+1
 	}
-	names := make([]string, len(list))
-	for i, o := range list {
-		names[i] = o.Name
-	}
-	return names
 }
 
 // largest is the size of the largest message in the stream.

@@ -62,7 +62,7 @@ func (w *Worker) newSession(parent context.Context, l *leases) *session {
 	s.eng = &engine{
 		service: w.service, session: s.id, log: streamLog{w.conn}, payloads: w.payloads, flows: w.flows,
 		partitions: w.options.partitions, reading: make(chan struct{}, maxReads), telemetry: w.conn.Telemetry(), metrics: w.metrics,
-		alive: s.alive, answer: w.answer,
+		alive: s.alive, answer: w.answer, acknowledged: s.acknowledged,
 	}
 	return s
 }

@@ -79,6 +79,9 @@ func (s *session) claimed(p int, part *partition, revision uint64, err error) {
 		s.members.owners[p] = lease{owner: s.id, revision: revision}
 	}
 	s.w.metrics.partitions.Inc()
+	if p == 0 {
+		part.flows.Go(func() { s.janitor().run(part.ctx) })
+	}
 	s.reopenIfAsked(p)
 }
 

@@ -23,6 +23,8 @@ type State struct {
 	Err     error        // failed, cancelled or stuck
 	Reason  string       // stuck and cancelled: why; failed: the error's full text
 
+	Ended      time.Time // when it ended or got stuck; zero while it runs
+	Condensed  bool      // it ended so long ago that only its result is left: there are no steps
 	Deadline   time.Time // when it will be cancelled; zero for never
 	Generation int       // how often it was continued as new
 }
@@ -72,6 +74,9 @@ func (c *Client) Get(ctx context.Context, name, id string) (State, error) {
 		return State{}, fmt.Errorf("the flow %s %s: %w", name, id, err)
 	}
 	state := stateOf(p, history)
+	if !p.condensed() && (p.Status.Ended() || p.Status == Stuck) {
+		state.Ended = last.Time
+	}
 	if p.Ref != "" {
 		if state.Result, err = c.payloads.Payload(ctx, p.Ref); err != nil {
 			return State{}, unavailable(err)
@@ -98,6 +103,9 @@ func stateOf(p page, history []record) State {
 	}
 	if p.Deadline > 0 {
 		s.Deadline = time.UnixMilli(p.Deadline)
+	}
+	if p.condensed() {
+		s.Condensed, s.Ended = true, time.UnixMilli(p.Ended)
 	}
 	for _, l := range p.Mail {
 		s.Signals = append(s.Signals, l.Name)

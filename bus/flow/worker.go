@@ -22,6 +22,7 @@ const metadataPartitions = "mesh-flow-partitions"
 type workerOptions struct {
 	partitions int
 	schedules  []Schedule
+	retention  retention
 }
 
 // Option changes a worker.
@@ -63,7 +64,7 @@ func NewWorker(conn *bus.Conn, service string, flows []Registered, opts ...Optio
 		return nil, fmt.Errorf("flow: service name %q cannot be used", service)
 	}
 	w := &Worker{conn: conn, service: service, flows: catalogue{}, ready: make(chan struct{}), payloads: &bucket{conn: conn}}
-	w.options.partitions = defaultPartitions
+	w.options.partitions, w.options.retention = defaultPartitions, defaultRetention()
 	for _, opt := range opts {
 		if err := opt(&w.options); err != nil {
 			return nil, err
