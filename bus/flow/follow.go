@@ -30,7 +30,13 @@ type Glimpse struct {
 	Started time.Time
 	Updated time.Time // when the message was stored
 	Reason  string    // stuck and cancelled: why; failed: the error's full text
+
+	// Condensed: the instance ended long ago, and its result is all that is left.
+	Condensed bool
 }
+
+// headerReplaces is what a message says that took the place of a whole journal.
+const headerReplaces = "Nats-Rollup"
 
 // How a follower reads.
 const (
@@ -251,7 +257,7 @@ func glimpse(m *nats.Msg, stored time.Time) (Glimpse, bool) {
 		}
 		return Glimpse{
 			Service: service, Flow: name, ID: id, Version: p.Version, Status: p.Status,
-			Started: time.UnixMilli(p.At), Updated: stored, Reason: p.Reason,
+			Started: time.UnixMilli(p.At), Updated: stored, Reason: p.Reason, Condensed: headerOf(m.Header, headerReplaces) != "",
 		}, true
 	}
 	in, err := readInput(m.Subject, m.Header, nil)

@@ -66,6 +66,9 @@ func (o *flowFlags) serviceOf(name string) (string, error) {
 	}
 	var found, known []string
 	for _, d := range descriptors(allServices()) {
+		if name == flows.ScheduleFlow && len(d.Flows) > 0 {
+			found = append(found, d.Name)
+		}
 		for _, f := range d.Flows {
 			known = append(known, f.Name)
 			if f.Name == name {

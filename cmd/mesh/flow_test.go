@@ -163,6 +163,9 @@ func TestFlowCommands(t *testing.T) {
 		t.Errorf("started twice: %+v", again)
 	}
 	run(exitGood, "retry", "checkout", "odd")
+	if out := run(exitGood, "show", flows.ScheduleFlow, "reconcile-nightly"); !strings.Contains(out, "waiting") {
+		t.Errorf("the schedule of the nightly comparison:\n%s", out)
+	}
 	if out := run(exitBad, "ls", "--service", "nobody"); !strings.Contains(out, "flow_service_unknown") {
 		t.Errorf("flows of nobody: %s", out)
 	}

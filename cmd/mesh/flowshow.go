@@ -157,6 +157,12 @@ func flowFacts(f flows.Instance, now time.Time) (facts [][2]string) {
 		add("error", fmt.Sprintf("%s (%s, %s)", e.Message, e.Code, e.Reason))
 	}
 	add("result", string(f.Result))
+	if f.ResultBytes > 0 {
+		add("result", fmt.Sprintf("%d bytes: too large to be shown", f.ResultBytes))
+	}
+	if f.StepsBefore > 0 {
+		add("steps", fmt.Sprintf("%d before the first one shown", f.StepsBefore))
+	}
 	return facts
 }
 

@@ -133,22 +133,24 @@ func (s Status) Ended() bool { return s == Completed || s == Failed || s == Canc
 
 // Instance is one flow as it is now.
 type Instance struct {
-	Service    string       `json:"service"`
-	Flow       string       `json:"flow"`
-	ID         string       `json:"id"`
-	Version    int          `json:"version,omitzero"` // of the flow's code; absent while it is pending
-	Status     Status       `json:"status"`
-	Reason     string       `json:"reason,omitzero"` // why it is stuck, failed or cancelled
-	Error      *Problem     `json:"error,omitzero"`  // with which it failed or was cancelled
-	Result     contract.Raw `json:"result,omitzero"`
-	Report     contract.Raw `json:"report,omitzero"` // what the flow says of its progress
-	Wait       *Wait        `json:"wait,omitzero"`   // what it waits for
-	StartedAt  time.Time    `json:"started_at"`
-	UpdatedAt  time.Time    `json:"updated_at,omitzero"` // in lists
-	Deadline   time.Time    `json:"deadline,omitzero"`   // of the whole flow
-	Generation int          `json:"generation,omitzero"` // how often it was continued as new
-	Signals    []string     `json:"signals,omitzero"`    // that came and were not taken yet
-	Steps      []StepInfo   `json:"steps,omitzero"`      // not in lists
+	Service     string       `json:"service"`
+	Flow        string       `json:"flow"`
+	ID          string       `json:"id"`
+	Version     int          `json:"version,omitzero"` // of the flow's code; absent while it is pending
+	Status      Status       `json:"status"`
+	Reason      string       `json:"reason,omitzero"` // why it is stuck, failed or cancelled
+	Error       *Problem     `json:"error,omitzero"`  // with which it failed or was cancelled
+	Result      contract.Raw `json:"result,omitzero"`
+	ResultBytes int          `json:"result_bytes,omitzero"` // instead of a result that is too large to be shown
+	Report      contract.Raw `json:"report,omitzero"`       // what the flow says of its progress
+	Wait        *Wait        `json:"wait,omitzero"`         // what it waits for
+	StartedAt   time.Time    `json:"started_at"`
+	UpdatedAt   time.Time    `json:"updated_at,omitzero"`   // in lists
+	Deadline    time.Time    `json:"deadline,omitzero"`     // of the whole flow
+	Generation  int          `json:"generation,omitzero"`   // how often it was continued as new
+	Signals     []string     `json:"signals,omitzero"`      // that came and were not taken yet
+	Steps       []StepInfo   `json:"steps,omitzero"`        // not in lists; of a long journal the latest
+	StepsBefore int          `json:"steps_before,omitzero"` // steps that were left out, before the first one shown
 }
 
 // Problem is an error as a caller of the flow would see it.

@@ -105,8 +105,11 @@ func (w *world) work(t *testing.T, service string, names ...string) {
 }
 
 func (w *world) run(run *flow.Run, in job) (done, error) {
-	if in.Do == "wait" {
+	switch in.Do {
+	case "wait":
 		return told(run)
+	case "long":
+		return long(run)
 	}
 	if in.Do == "stuck" {
 		flow.Compensate(run, "mend", func(context.Context) error {
@@ -135,6 +138,18 @@ func (w *world) run(run *flow.Run, in job) (done, error) {
 
 // never is an older version, with another input.
 func never(*flow.Run, int) (int, error) { return 0, errors.New("it was never started") }
+
+// long takes many steps and has a result that no message carries.
+func long(run *flow.Run) (done, error) {
+	for i := range manySteps {
+		if _, err := flow.Step(run, fmt.Sprint("step-", i), func(context.Context) (int, error) { return i, nil }); err != nil {
+			return done{}, err
+		}
+	}
+	return done{Did: strings.Repeat("x", largeResult)}, nil
+}
+
+const manySteps, largeResult = 1200, 1 << 20
 
 // told waits for two words and returns both.
 func told(run *flow.Run) (done, error) {
@@ -219,6 +234,21 @@ func TestStartAndGet(t *testing.T) {
 	failed := w.until(t, "shop", "sell", "3", wire.Failed)
 	if failed.Error == nil || *failed.Error != (wire.Problem{Code: "unprocessable", Reason: "no_use", Message: "it makes no sense"}) {
 		t.Errorf("%+v", failed.Error)
+	}
+}
+
+// TestLong: what does not fit into an answer is left out, and the answer says so.
+func TestLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flows.Config{})
+	w.work(t, "shop", "sell")
+	w.start(t, "shop", "sell", "1", "long")
+	end := w.until(t, "shop", "sell", "1", wire.Completed)
+	if end.Result != nil || end.ResultBytes < largeResult {
+		t.Errorf("a result of %d bytes, said to have %d", len(end.Result), end.ResultBytes)
+	}
+	if n := len(end.Steps); n != 1000 || end.StepsBefore != manySteps-n || end.Steps[n-1].Name != "step-1199" {
+		t.Errorf("%d steps after %d, the last is %+v", n, end.StepsBefore, end.Steps[n-1])
 	}
 }
 

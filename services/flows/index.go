@@ -36,7 +36,8 @@ type place struct {
 
 // index is the view behind the list. Rows are found by id when something happens to
 // them, and in the order of their start when they are listed. Its memory is bounded by
-// the flows that have not ended and those ended ones that it keeps.
+// the flows that have not ended and those ended ones that it keeps. An ended flow is
+// listed as long as its journal is there: afterwards only get knows how it ended.
 type index struct {
 	keep int
 
@@ -77,6 +78,12 @@ func (x *index) fold(g *flow.Glimpse) {
 	status := flows.Status(g.Status)
 	if r != nil && status == flows.Pending {
 		return // its journal says more than its start
+	}
+	if g.Condensed {
+		if r != nil {
+			x.drop(r)
+		}
+		return
 	}
 	at := x.shelf(place{k, status})
 	if r == nil {
@@ -131,17 +138,21 @@ func (x *index) move(r *row, at *shelf, started int64) {
 	}
 }
 
+func (x *index) drop(r *row) {
+	r.shelf.rows.remove(r)
+	delete(x.rows[r.shelf.kind], r.id)
+}
+
 // forget drops those that ended first when there are too many.
 func (x *index) forget() {
 	for len(x.ended)-x.head > x.keep {
 		r := x.ended[x.head]
 		x.ended[x.head] = nil
 		x.head++
-		if !r.shelf.status.Ended() {
-			continue // it went on under the same id
+		if !r.shelf.status.Ended() || x.rows[r.shelf.kind][r.id] != r {
+			continue // it went on under the same id, or was condensed
 		}
-		r.shelf.rows.remove(r)
-		delete(x.rows[r.shelf.kind], r.id)
+		x.drop(r)
 		x.forgotten++
 	}
 	if x.head > x.keep {

@@ -119,6 +119,19 @@ func TestIndexForgetsWhatEndedFirst(t *testing.T) {
 	if list[0].ID != "999" || list[keep-1].ID != "990" {
 		t.Errorf("%s to %s are left", list[0].ID, list[keep-1].ID)
 	}
+	// What was condensed is not listed, and its place in the queue is nobody's.
+	condensed := seen("s", "f", "999", flow.Completed, 999, 5000)
+	condensed.Condensed = true
+	unknown := condensed
+	unknown.ID = "0"
+	x.take([]flow.Glimpse{condensed, unknown, seen("s", "f", "999", flow.Running, 6000, 6000)})
+	for i := range keep {
+		x.take([]flow.Glimpse{seen("s", "f", fmt.Sprint("new", i), flow.Completed, 5000+i, 5000+i)})
+	}
+	list, _, forgotten = x.page(query{flow: "f", limit: 2 * ended})
+	if len(list) != keep+1 || list[0].ID != "999" || list[0].Status != flows.Running || forgotten != ended-1 {
+		t.Errorf("%d rows are left and %d forgotten: %+v", len(list), forgotten, list[0])
+	}
 	x.clear()
 	if list, _, forgotten := x.page(query{limit: 1}); len(list) != 0 || forgotten != 0 {
 		t.Errorf("after the stream was replaced: %v, %d", list, forgotten)

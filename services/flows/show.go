@@ -18,6 +18,12 @@ func (t *target) show(ctx context.Context, ref flows.Ref) (flows.Instance, error
 	return instance(ref, state), nil
 }
 
+// What an answer shows at most; it has to fit into one message.
+const (
+	mostResult = 256 << 10
+	mostSteps  = 1000
+)
+
 func instance(ref flows.Ref, s flow.State) flows.Instance {
 	view := flows.Instance{
 		Service: ref.Service, Flow: ref.Flow, ID: ref.ID, Version: s.Version, Status: flows.Status(s.Status),
@@ -27,7 +33,11 @@ func instance(ref flows.Ref, s flow.State) flows.Instance {
 	if w := s.Wait; w != nil {
 		view.Wait = &flows.Wait{Kind: w.Kind, Name: w.Name, Since: utc(w.Since), Due: utc(w.Due)}
 	}
-	for _, step := range s.Steps {
+	if len(s.Result) > mostResult {
+		view.Result, view.ResultBytes = nil, len(s.Result)
+	}
+	view.StepsBefore = max(len(s.Steps)-mostSteps, 0)
+	for _, step := range s.Steps[view.StepsBefore:] {
 		view.Steps = append(view.Steps, stepInfo(step))
 	}
 	return view

@@ -1,6 +1,7 @@
 package flowtest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,16 +15,14 @@ import (
 // sides. Such a change needs a new version beside the old one.
 //
 // No step runs, so the definitions need no dependencies. `mesh flow capture` writes
-// histories; a folder without any fails, too.
+// histories; a definition without any fails, too.
 func Replay(t *testing.T, dir string, definitions ...flow.Registered) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) == 0 {
-		t.Errorf("there are no histories (*.json) in %s", dir)
-	}
+	seen := map[string]bool{}
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -34,10 +33,16 @@ func Replay(t *testing.T, dir string, definitions ...flow.Registered) {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
+		seen[fmt.Sprint(h.Flow, " version ", h.Version)] = true
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
 			if err := h.Check(t.Context(), definitions...); err != nil {
 				t.Errorf("the %s %s of %s would not go on with this code: %v", h.Flow, h.ID, file, err)
 			}
 		})
+	}
+	for _, d := range definitions {
+		if name := fmt.Sprint(d.Info().Name, " version ", d.Info().Version); !seen[name] {
+			t.Errorf("%s has no history of %s: write one with 'mesh flow capture'", dir, name)
+		}
 	}
 }
