@@ -79,10 +79,11 @@ func (e *engine) send(ctx context.Context, msg *nats.Msg, expect uint64) error {
 
 // expectAlarm notes that an alarm is going to be set for the current wait, and with it
 // that the one of an earlier wait is not needed any more. It reports whether it has to
-// be set: it may be there already.
-func (j *journal) expectAlarm(subject string) bool {
+// be set: it may be there already. held says that inputs are held until it is set.
+func (j *journal) expectAlarm(subject string, held bool) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.held = held
 	if j.alarm == subject {
 		missing := j.unsure
 		j.unsure = false
@@ -103,7 +104,7 @@ func (j *journal) restoreAlarm(service string, p page) {
 		return
 	}
 	due := p.Open.Due
-	if d := p.Deadline; due == 0 || (d > 0 && d < due) {
+	if d := p.Deadline; p.Open.Kind.cancellable() && (due == 0 || (d > 0 && d < due)) {
 		due = d
 	}
 	if due-p.Open.At >= shortRest.Milliseconds() {
@@ -124,13 +125,14 @@ func (j *journal) rang(subject string) {
 }
 
 // revoke makes the message that was just built remove a schedule that nobody needs any
-// more; j.mu is held. Only an end and another wait do: in between, the alarm may be
-// the one thing that would wake the flow up after a crash.
+// more; j.mu is held. Only an end and another wait do, and only while an input is held:
+// otherwise the alarm may be the one thing that would wake the flow up after a crash.
+// One that stays was due anyway, and goes off late.
 func (j *journal) revoke() {
 	if j.final && j.stale == "" {
 		j.stale = j.alarm
 	}
-	if j.revoking = j.stale != "" && (j.final || j.waiting); j.revoking {
+	if j.revoking = j.held && j.stale != "" && (j.final || j.waiting); j.revoking {
 		j.msg.Header = nats.Header{headerScheduler: {j.stale}, headerScheduleNext: {"purge"}}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/failpoint"
@@ -50,6 +51,8 @@ type instance struct {
 	want   bool     // a cancel is requested
 	late   bool     // the deadline cancelled it; written by the flow's goroutine
 	gone   bool     // takes no more inputs
+
+	ahead time.Duration // by how much the server's clock is ahead of ours, as far as inputs tell
 }
 
 func newInstance(ctx context.Context, e *engine, first *input) *instance {
@@ -217,7 +220,10 @@ func (in *instance) conclude(r *Run, out []byte, err error) {
 // stored.
 func (in *instance) finish(e ending) {
 	in.over = true
-	in.j.finish(e)
+	in.mu.Lock()
+	held := len(in.held) > 0
+	in.mu.Unlock()
+	in.j.finish(e, held || !hasParent(in.j.waiters()))
 }
 
 // park makes the flow stuck and ends the goroutine. A cancel that waits for the next

@@ -68,8 +68,8 @@ type journal struct {
 	pages   []uint64 // full pages before the current one
 	page    []byte   // encoded records of the current page, as far as they were sent
 	pending []byte   // encoded records that were never sent
-	ends    []int    // where each of them ends
-	few     [8]int   // room for them
+	ends    []span   // where each of them ends
+	few     [8]span  // room for them
 	open    *record
 	end     *ending
 
@@ -84,12 +84,19 @@ type journal struct {
 	dead    bool
 
 	revoking bool   // the message under way removes the stale alarm
+	held     bool   // something else than an alarm wakes the flow until the wait or the end is known
 	unsure   bool   // nobody knows whether the alarm is set
 	alarm    string // subject of the alarm that may be set for the current wait
 	stale    string // subject of one that is not needed any more
 	buf      []byte
 	msg      nats.Msg
 	timer    *time.Timer
+}
+
+// span is a pending record: where its text ends, and the letter that it took, if any.
+type span struct {
+	end  int
+	took *letter
 }
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -115,15 +122,15 @@ func giveBack(b []byte) {
 func (j *journal) add(r *record) uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.addLocked(r)
+	return j.addLocked(r, nil)
 }
 
-func (j *journal) addLocked(r *record) uint64 {
+func (j *journal) addLocked(r *record, took *letter) uint64 {
 	if len(j.pending) > 0 {
 		j.pending = append(j.pending, ',')
 	}
 	j.pending = r.append(j.pending)
-	j.ends = append(j.ends, len(j.pending))
+	j.ends = append(j.ends, span{len(j.pending), took})
 	j.open, j.waiting = nil, false
 	j.touch()
 	return j.version
@@ -213,10 +220,11 @@ func (j *journal) undoing() bool {
 	return j.status == Compensating
 }
 
-// finish records the end and sends everything.
-func (j *journal) finish(e ending) {
+// finish records the end and sends everything. held says that after a crash the alarm
+// is not needed to make the end known.
+func (j *journal) finish(e ending, held bool) {
 	j.mu.Lock()
-	j.end = &e
+	j.end, j.held = &e, held
 	j.version++
 	j.mu.Unlock()
 	j.flush()
@@ -291,7 +299,7 @@ func (j *journal) build() {
 	b = strconv.AppendUint(appendName(b, "n"), j.n, 10)
 	b = appendStrings(b, "replies", j.replies)
 	b = appendStrings(b, "seen", j.seen)
-	b = appendMail(b, j.mail)
+	b = appendMail(b, j.kept())
 	b = appendRaw(b, "report", j.report)
 	b = appendSequences(b, "pages", j.pages)
 	if len(j.page) > 0 {
@@ -325,8 +333,8 @@ func (j *journal) turnPage() bool {
 		if len(j.page) > 0 && from == 0 {
 			j.page = append(j.page, ',')
 		}
-		j.page = append(j.page, j.pending[from:j.ends[taken]]...)
-		from = j.ends[taken]
+		j.page = append(j.page, j.pending[from:j.ends[taken].end]...)
+		from = j.ends[taken].end
 		taken++
 	}
 	if taken == len(j.ends) {
@@ -337,7 +345,7 @@ func (j *journal) turnPage() bool {
 	j.pending = append(j.pending[:0], j.pending[from:]...)
 	j.ends = j.ends[:copy(j.ends, j.ends[taken:])]
 	for i := range j.ends {
-		j.ends[i] -= from
+		j.ends[i].end -= from
 	}
 	return false
 }

@@ -73,7 +73,22 @@ func (j *journal) addFrom(l letter, r *record) uint64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.tear(l)
-	return j.addLocked(r)
+	return j.addLocked(r, &l)
+}
+
+// kept is the mail as the next message has it: with the letters whose records have to
+// wait for a later one; j.mu is held.
+func (j *journal) kept() []letter {
+	var kept []letter
+	for _, s := range j.ends {
+		if s.took != nil {
+			kept = append(kept, *s.took)
+		}
+	}
+	if kept == nil {
+		return j.mail
+	}
+	return append(kept, j.mail...)
 }
 
 // tear takes a letter out of the mail; j.mu is held.

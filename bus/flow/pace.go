@@ -73,17 +73,23 @@ func (in *instance) leaveOpen(open *record, wait bool) {
 	}
 }
 
-// sleep waits for d, or until the instance is told to leave.
+// sleep waits for d, or until the instance is told to leave. What came meanwhile wakes
+// the next wait.
 func (in *instance) sleep(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+	woken := false
 	for in.halted() == haltNever {
 		select {
 		case <-timer.C:
+			if woken {
+				in.nudge()
+			}
 			return
 		case <-in.ctx.Done():
 			in.stop(haltNow)
 		case <-in.wake:
+			woken = true
 		}
 	}
 }

@@ -28,7 +28,7 @@ func TestAPageIsReadAsItWasWritten(t *testing.T) {
 	}
 	for i := range records {
 		j.pending = records[i].append(j.pending)
-		j.ends = append(j.ends, len(j.pending))
+		j.ends = append(j.ends, span{end: len(j.pending)})
 		j.pending = append(j.pending, ',')
 	}
 	j.pending = j.pending[:len(j.pending)-1]
@@ -65,7 +65,7 @@ func TestPilesAreSplitIntoPages(t *testing.T) {
 				j.pending = append(j.pending, ',')
 			}
 			j.pending = r.append(j.pending)
-			j.ends = append(j.ends, len(j.pending))
+			j.ends = append(j.ends, span{end: len(j.pending)})
 		}
 		j.version = 1
 		stored := map[uint64]page{}

@@ -39,9 +39,14 @@ func (in *instance) rest(open *record, ready func() bool) {
 			continue
 		}
 		noted = true
-		in.retire(open, due)
+		if !in.retire(open, due, ready) {
+			continue
+		}
 		if d, leaves := in.lingers(due); in.doze(d) && leaves {
 			in.evict(ready, cancellable)
+			if d < grace { // something came, or is held that cannot go yet
+				in.doze(grace - d)
+			}
 		}
 	}
 }
@@ -97,24 +102,31 @@ func (in *instance) lingers(due time.Time) (d time.Duration, leaves bool) {
 }
 
 // retire stores the wait and its alarm and then acknowledges what brought the flow
-// here: from now on the alarm and new inputs wake it.
-func (in *instance) retire(open *record, due time.Time) {
+// here: from now on the alarm and new inputs wake it. It does nothing and returns false
+// when what the flow waits for has just come: that input is needed, until something
+// follows from it, to wake the flow after a crash.
+func (in *instance) retire(open *record, due time.Time, ready func() bool) bool {
 	in.mu.Lock()
-	held := append([]*input(nil), in.held...)
+	if ready != nil && ready() {
+		in.mu.Unlock()
+		return false
+	}
+	held, ahead := slices.Clone(in.held), in.ahead
 	in.mu.Unlock()
 	in.markSeen(false)
 	subject := ""
 	if !due.IsZero() {
 		subject = in.j.alarmSubject(in.eng.service, open)
 	}
-	missing := in.j.expectAlarm(subject)
+	missing := in.j.expectAlarm(subject, len(held) > 0)
 	if !in.j.await(in.j.setWait(open)) {
 		leave()
 	}
 	if missing {
-		in.setAlarm(subject, due)
+		in.setAlarm(subject, due.Add(ahead))
 	}
 	in.release(held)
+	return true
 }
 
 // setWait shows the open record as a wait. It costs nothing when that is stored
@@ -148,7 +160,7 @@ func (in *instance) release(done []*input) {
 	in.mu.Lock()
 	var left []*input
 	for _, h := range in.held {
-		if !slices.Contains(done, h) || h.kind == inputCancel {
+		if !slices.Contains(done, h) || (h.kind == inputCancel && !in.j.took(h.inputID)) {
 			left = append(left, h)
 			continue
 		}

@@ -92,6 +92,7 @@ type Option func(*options)
 type options struct {
 	with   func() []flow.Registered
 	script []cue
+	late   time.Duration
 }
 
 // cue is something that comes from outside at a time.
@@ -120,6 +121,10 @@ func CancelAt(after time.Duration, reason string) Option {
 	}
 }
 
+// AlarmsLate makes the timers of the server late by so much, as one that is busy or has
+// lost its leader; a quarter of a second is usual.
+func AlarmsLate(by time.Duration) Option { return func(o *options) { o.late = by } }
+
 // stage is a flow with everything around it.
 type stage struct {
 	flow.Rehearsal
@@ -130,6 +135,9 @@ type stage struct {
 func newStage[In, Out any](t *testing.T, def flow.Definition[In, Out], in In, o options) stage {
 	t.Helper()
 	log := NewLog()
+	if o.late > 0 {
+		log.late = o.late
+	}
 	s := stage{flow.Rehearsal{Flow: def, ID: "test", Input: in, Log: log, Alive: log.Alive}, log}
 	if o.with != nil {
 		s.With = o.with()

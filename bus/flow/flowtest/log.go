@@ -50,14 +50,24 @@ type Log struct {
 	queue     []flow.Stored
 	schedules map[string]*time.Timer
 	payloads  map[string][]byte
+	late      time.Duration // how late schedules go off
+	ahead     time.Duration // by how much the clock of the log is ahead of ours
+	set       int           // schedules that were ever set
 }
 
 // NewLog returns an empty log.
 func NewLog() *Log {
 	return &Log{
 		last: map[string]int{}, faults: map[int]Fault{}, done: map[uint64]bool{}, delivered: map[uint64]uint64{},
-		schedules: map[string]*time.Timer{}, payloads: map[string][]byte{},
+		schedules: map[string]*time.Timer{}, payloads: map[string][]byte{}, late: granularity,
 	}
+}
+
+// Ahead makes the clock of the log differ from that of the process.
+func (l *Log) Ahead(by time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ahead = by
 }
 
 // Fail makes the n-th append from now on, counted from 1, end with the fault.
@@ -166,13 +176,33 @@ func (l *Log) store(msg *nats.Msg) (uint64, error) {
 	}
 	s := flow.Stored{
 		Subject: msg.Subject, Header: maps.Clone(msg.Header), Data: bytes.Clone(msg.Data),
-		Sequence: uint64(len(l.messages) + 1), Time: time.Now(),
+		Sequence: uint64(len(l.messages) + 1), Time: time.Now().Add(l.ahead),
 	}
 	l.messages = append(l.messages, s)
 	l.last[msg.Subject] = len(l.messages)
 	l.schedule(s)
 	l.hand(s)
 	return s.Sequence, nil
+}
+
+// Unacked is how many inputs are not acknowledged.
+func (l *Log) Unacked() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, s := range l.messages {
+		if _, _, _, _, ok := contract.ParseFlowInput(s.Subject); ok && !l.done[s.Sequence] {
+			n++
+		}
+	}
+	return n
+}
+
+// Schedules is how many schedules were ever set.
+func (l *Log) Schedules() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.set
 }
 
 // Scheduled is how many schedules have not gone off.
@@ -199,7 +229,8 @@ func (l *Log) schedule(s flow.Stored) {
 		return
 	}
 	l.unschedule(s.Subject)
-	l.schedules[s.Subject] = time.AfterFunc(max(time.Until(at), 0)+granularity, func() {
+	l.set++
+	l.schedules[s.Subject] = time.AfterFunc(max(time.Until(at)-l.ahead, 0)+l.late, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.schedules, s.Subject)
@@ -214,7 +245,7 @@ func (l *Log) schedule(s flow.Stored) {
 	})
 }
 
-// granularity is how late the timers of a server are.
+// granularity is how late the timers of a server usually are.
 const granularity = 250 * time.Millisecond
 
 // hand delivers a message of an inbox; l.mu is held.
