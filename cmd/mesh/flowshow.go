@@ -16,8 +16,11 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/flows"
 )
 
-// lookAgain is how often --follow looks.
-const lookAgain = 250 * time.Millisecond
+// How often --follow looks, and draws a wait that goes on.
+const (
+	lookAgain = 250 * time.Millisecond
+	drawAgain = time.Second
+)
 
 func flowShow(c *cli) *cobra.Command {
 	var o flowFlags
@@ -52,7 +55,9 @@ func flowShow(c *cli) *cobra.Command {
 func (c *cli) followFlow(ctx context.Context, client *rpc.Client, ref flows.Ref) error {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
-	for shown := []byte(nil); ; {
+	var shown []byte
+	var drawn time.Time
+	for {
 		now, err := ask(ctx, client, flows.Get, ref)
 		if err != nil {
 			return err
@@ -62,9 +67,11 @@ func (c *cli) followFlow(ctx context.Context, client *rpc.Client, ref flows.Ref)
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(doc, shown) && (over || c.json || terminal(c.out)) {
-			shown = doc
-			if !c.json && terminal(c.out) {
+		live := !c.json && terminal(c.out)
+		changed := !bytes.Equal(doc, shown) && (over || c.json || live)
+		if changed || (live && time.Since(drawn) >= drawAgain) {
+			shown, drawn = doc, time.Now()
+			if live {
 				fmt.Fprint(c.out, "\x1b[H\x1b[J")
 			}
 			if err := c.printFlow(now); err != nil {
