@@ -29,7 +29,8 @@ type engine struct {
 	acknowledged func(ctx context.Context, p int, sequence uint64) bool // whether the inputs of a partition up to a sequence are
 
 	activations atomic.Uint64
-	resting     atomic.Int64  // instances that wait in memory
+	resting     atomic.Int64 // instances that wait in memory
+	gate        *gate
 	reading     chan struct{} // bounds the reads of the log that are under way
 }
 

@@ -43,6 +43,8 @@ type spec struct {
 	run      func(run *Run, input []byte) ([]byte, error) // nil when only declared
 	fits     func(input []byte) error                     // nil when only declared
 	deadline time.Duration                                // 0 for none
+
+	maxRunning int // 0 for no bound
 }
 
 func (s spec) registered() spec { return s }

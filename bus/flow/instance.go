@@ -38,6 +38,7 @@ type instance struct {
 	open    *record         // the step under way; the flow's goroutine only
 	barrier uint64          // journal version that must be stored before anything else happens
 	over    bool            // the end is recorded; the flow's goroutine only
+	inside  bool            // it has a slot to execute in; the flow's goroutine only
 	woke    bool            // by a cancel, from being stuck; the flow's goroutine only
 
 	beyond func(k kind, name string) // set by a check: told what comes where the history ends, instead of doing it
@@ -114,7 +115,7 @@ func (in *instance) settled(e ending, held []*input, replies []string) {
 	failpoint.Hit("flow.input_acked")
 	giveBack(in.j.buf)
 	giveBack(in.j.page)
-	in.eng.metrics.of(in.name).ended[e.Status].Inc()
+	in.eng.metrics.of(in.name).finished(e.Status, in.j.origin.At)
 	in.ended(in)
 	if len(waking) > 0 {
 		in.fenced(in, waking)
@@ -147,16 +148,16 @@ func (in *instance) written(size int) { in.eng.metrics.written(size) }
 // live is the flow's goroutine. When it leaves without an end, nobody holds the
 // inputs any more: they are not acknowledged and come again, here or elsewhere.
 func (in *instance) live(f func()) {
-	running := in.eng.metrics.of(in.name).running
-	running.Inc()
 	defer func() {
-		running.Dec()
+		in.stepAside()
 		if !in.over {
 			in.leaveInputs()
 			in.ended(in)
 		}
 	}()
-	f()
+	if in.admit() {
+		f()
+	}
 }
 
 // run runs the function once the journal is at hand.

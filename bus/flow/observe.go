@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
@@ -25,8 +26,31 @@ type metrics struct {
 
 type flowMetrics struct {
 	started, resumed, fenced, retries prometheus.Counter
-	running                           prometheus.Gauge
+	running, queued, waiting          prometheus.Gauge
 	ended                             map[Status]prometheus.Counter
+	lasted                            map[Status]prometheus.Observer
+	steps, failures                   prometheus.Observer
+}
+
+// Buckets in seconds: a flow takes milliseconds or months.
+var (
+	lastBuckets    = []float64{.001, .005, .025, .1, .5, 1, 5, 30, 120, 600, 3600, 6 * 3600, 86400, 7 * 86400, 30 * 86400}
+	attemptBuckets = []float64{.0001, .0005, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 120}
+)
+
+// finished counts an instance that has ended or got stuck.
+func (f *flowMetrics) finished(s Status, began int64) {
+	f.ended[s].Inc()
+	f.lasted[s].Observe(max(time.Since(time.UnixMilli(began)), 0).Seconds())
+}
+
+// tried measures one attempt of a step.
+func (f *flowMetrics) tried(began time.Time, err error) {
+	if err != nil {
+		f.failures.Observe(time.Since(began).Seconds())
+		return
+	}
+	f.steps.Observe(time.Since(began).Seconds())
 }
 
 func newMetrics(t *telemetry.Telemetry, service string, flows catalogue) *metrics {
@@ -35,7 +59,11 @@ func newMetrics(t *telemetry.Telemetry, service string, flows catalogue) *metric
 	resumed := t.Counter("flow_resumed_total", "Flows that were replayed from their journal.", "service", "flow")
 	fenced := t.Counter("flow_fenced_total", "Flows that stopped because another worker had them.", "service", "flow")
 	retries := t.Counter("flow_step_retries_total", "Attempts of steps that failed and were repeated.", "service", "flow")
-	running := t.Gauge("flow_running", "Flows in memory.", "service", "flow")
+	running := t.Gauge("flow_running", "Flows that are executed now.", "service", "flow")
+	queued := t.Gauge("flow_queued", "Flows that could be executed and wait for their turn.", "service", "flow")
+	waiting := t.Gauge("flow_waiting", "Flows in memory that wait for a time, a signal, a child or their next attempt.", "service", "flow")
+	lasted := t.Histogram("flow_seconds", "Time from the start of a flow to its end.", lastBuckets, "service", "flow", "status")
+	attempts := t.Histogram("flow_step_seconds", "Time of one attempt of a step or compensation.", attemptBuckets, "service", "flow", "outcome")
 	ended := t.Counter("flow_ended_total", "Flows by how they ended.", "service", "flow", "status")
 	m.messages = t.Counter("flow_journal_messages_total", "Journal messages stored.", "service").WithLabelValues(service)
 	m.bytes = t.Counter("flow_journal_bytes_total", "Bytes of journal messages stored.", "service").WithLabelValues(service)
@@ -46,10 +74,14 @@ func newMetrics(t *telemetry.Telemetry, service string, flows catalogue) *metric
 		f := &flowMetrics{
 			started: started.WithLabelValues(service, v.name), resumed: resumed.WithLabelValues(service, v.name),
 			fenced: fenced.WithLabelValues(service, v.name), retries: retries.WithLabelValues(service, v.name),
-			running: running.WithLabelValues(service, v.name), ended: map[Status]prometheus.Counter{},
+			running: running.WithLabelValues(service, v.name), queued: queued.WithLabelValues(service, v.name),
+			waiting: waiting.WithLabelValues(service, v.name),
+			steps:   attempts.WithLabelValues(service, v.name, "ok"), failures: attempts.WithLabelValues(service, v.name, "error"),
+			ended: map[Status]prometheus.Counter{}, lasted: map[Status]prometheus.Observer{},
 		}
 		for _, s := range []Status{Completed, Failed, Cancelled, Stuck} {
 			f.ended[s] = ended.WithLabelValues(service, v.name, string(s))
+			f.lasted[s] = lasted.WithLabelValues(service, v.name, string(s))
 		}
 		m.byFlow[v.name] = f
 	}

@@ -94,13 +94,18 @@ func TestWhatAFlowTells(t *testing.T) {
 		`mesh_flow_ended_total flow=told service=shop status=failed`:    0,
 		`mesh_flow_step_retries_total flow=told service=shop`:           2,
 		`mesh_flow_running flow=told service=shop`:                      0,
+		`mesh_flow_queued flow=told service=shop`:                       0,
+		`mesh_flow_waiting flow=told service=shop`:                      0,
+		`mesh_flow_seconds flow=told service=shop status=completed`:     1,
+		`mesh_flow_step_seconds flow=told outcome=error service=shop`:   2,
+		`mesh_flow_step_seconds flow=told outcome=ok service=shop`:      1,
 		`mesh_flow_partitions service=shop`:                             16,
 	} {
 		bustest.Eventually(t, patience, func() bool { return gathered(t, tel)[series] == want }, series, " to be ", want)
 	}
 }
 
-// gathered returns every series as "name label=value …".
+// gathered returns every series as "name label=value …"; a histogram's is its count.
 func gathered(t *testing.T, tel *telemetry.Telemetry) map[string]float64 {
 	t.Helper()
 	families, err := tel.Registry.Gather()
@@ -114,7 +119,7 @@ func gathered(t *testing.T, tel *telemetry.Telemetry) map[string]float64 {
 			for _, l := range m.GetLabel() {
 				name += " " + l.GetName() + "=" + l.GetValue()
 			}
-			all[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			all[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return all

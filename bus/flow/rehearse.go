@@ -91,7 +91,7 @@ func (r Rehearsal) engine(s spec) *engine {
 	quiet := telemetry.Nop()
 	e := &engine{
 		service: rehearsed, session: fmt.Sprintf("rehearsal-%p", flows), log: r.Log, payloads: r.Log, flows: flows,
-		partitions: 1, reading: make(chan struct{}, 1), telemetry: quiet, metrics: newMetrics(quiet, rehearsed, flows),
+		partitions: 1, gate: newGate(defaultCapacity, flows), reading: make(chan struct{}, 1), telemetry: quiet, metrics: newMetrics(quiet, rehearsed, flows),
 		alive: r.Alive,
 	}
 	if e.alive == nil {

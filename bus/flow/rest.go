@@ -27,9 +27,13 @@ func (in *instance) rest(open *record, ready func() bool) {
 	cancellable := open.Kind.cancellable()
 	due := in.dueOf(open)
 	noted := false
+	waiting := in.eng.metrics.of(in.name).waiting
+	waiting.Inc()
+	defer waiting.Dec()
 	in.eng.resting.Add(1)
 	defer in.eng.resting.Add(-1)
 	for !in.rested(due, ready, cancellable) {
+		in.stepAside()
 		if left := time.Until(due); !due.IsZero() && left < shortRest {
 			if !noted && !in.j.shows(open) {
 				in.leaveOpen(open, false)
@@ -48,6 +52,9 @@ func (in *instance) rest(open *record, ready func() bool) {
 				in.doze(grace - d)
 			}
 		}
+	}
+	if !in.admit() {
+		in.proceed() // it has to leave
 	}
 }
 

@@ -60,6 +60,7 @@ func (w *Worker) newSession(parent context.Context, l *leases) *session {
 	s.link, s.relink = context.WithCancel(ctx)
 	s.members = newMembers(l, s.id, w.options.partitions)
 	s.eng = &engine{
+		gate:    newGate(w.options.capacity, w.flows),
 		service: w.service, session: s.id, log: streamLog{w.conn}, payloads: w.payloads, flows: w.flows,
 		partitions: w.options.partitions, reading: make(chan struct{}, maxReads), telemetry: w.conn.Telemetry(), metrics: w.metrics,
 		alive: s.alive, answer: w.answer, acknowledged: s.acknowledged,

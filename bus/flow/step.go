@@ -203,7 +203,9 @@ func (r *Run) perform(c call) error {
 			in.leaveOpen(&record{Index: r.next, Kind: c.kind, Name: c.name, Hash: c.opts.hash, Intent: true}, true)
 		}
 		tries++
+		began := time.Now()
 		raw, err := r.attempt(c)
+		in.eng.metrics.of(in.name).tried(began, err)
 		failpoint.Hit("flow.step_done")
 		if in.halted() == haltNow {
 			leave() // whatever err says, it may be the halt

@@ -23,6 +23,7 @@ type workerOptions struct {
 	partitions int
 	schedules  []Schedule
 	retention  retention
+	capacity   int
 }
 
 // Option changes a worker.
@@ -64,7 +65,7 @@ func NewWorker(conn *bus.Conn, service string, flows []Registered, opts ...Optio
 		return nil, fmt.Errorf("flow: service name %q cannot be used", service)
 	}
 	w := &Worker{conn: conn, service: service, flows: catalogue{}, ready: make(chan struct{}), payloads: &bucket{conn: conn}}
-	w.options.partitions, w.options.retention = defaultPartitions, defaultRetention()
+	w.options = workerOptions{partitions: defaultPartitions, retention: defaultRetention(), capacity: defaultCapacity}
 	for _, opt := range opts {
 		if err := opt(&w.options); err != nil {
 			return nil, err
