@@ -47,8 +47,8 @@ func ask[Req, Resp any](ctx context.Context, client *rpc.Client, m contract.Meth
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	resp, err := rpc.Call(ctx, client, m, req)
-	if errors.Is(err, contract.ErrUnavailable) {
-		return resp, usagef("the flows service does not answer: is it running? ('mesh run flows')")
+	if errors.Is(err, rpc.ErrNoResponders) {
+		return resp, usagef("the flows service does not run here: start it with 'mesh run flows'")
 	}
 	return resp, err
 }

@@ -171,6 +171,18 @@ func TestFlowCommands(t *testing.T) {
 	}
 }
 
+// TestNoFlowsService: where the service does not run, the commands say how to start it.
+func TestNoFlowsService(t *testing.T) {
+	t.Parallel()
+	url := bustest.Server(t).URL()
+	for _, args := range []string{"flow ls", "flow show checkout o1", "flow retry checkout o1", "flow check"} {
+		code, out := runMesh(t, append(strings.Fields(args), "--nats", url)...)
+		if code != exitUsage || !strings.Contains(out, "'mesh run flows'") || strings.Count(out, "\n") != 1 {
+			t.Errorf("mesh %s: exit code %d, %s", args, code, out)
+		}
+	}
+}
+
 // TestReadmeRequests sends every request to svc.flows that the README shows.
 func TestReadmeRequests(t *testing.T) {
 	t.Parallel()
