@@ -167,6 +167,34 @@ func TestLaterIsNoFailure(t *testing.T) {
 	letters(t, conn, 0)
 }
 
+// TestAnEventComesAgainWhenItWasAskedTo: later means later, and a retry waits.
+func TestAnEventComesAgainWhenItWasAskedTo(t *testing.T) {
+	t.Parallel()
+	const pause = 300 * time.Millisecond
+	for name, again := range map[string]event.Outcome{
+		"later": event.Later(pause),
+		"retry": event.Retry(contract.ErrUnavailable.After(pause)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := bustest.New(t, bustest.WithServices(counting))
+			newWriter(conn).add(t, "a", 1)
+			calls := make(chan time.Time, 2)
+			start(t, conn, func(context.Context, event.Event[counterEvent]) event.Outcome {
+				calls <- time.Now()
+				if len(calls) == 1 {
+					return again
+				}
+				return event.Done
+			})
+			bustest.Eventually(t, patience, func() bool { return len(calls) == 2 }, "the second time")
+			if first := <-calls; (<-calls).Sub(first) < pause {
+				t.Errorf("it came again within %v", pause)
+			}
+		})
+	}
+}
+
 func TestADependencyThatIsDownIsProbed(t *testing.T) {
 	t.Parallel()
 	const events = 300

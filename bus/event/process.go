@@ -20,7 +20,7 @@ var (
 )
 
 func nakAfter(d time.Duration) []byte {
-	return strconv.AppendInt([]byte(`-NAK {"delay": `), int64(max(d, time.Millisecond)), 10)
+	return append(strconv.AppendInt([]byte(`-NAK {"delay": `), int64(max(d, time.Millisecond)), 10), '}')
 }
 
 // worker runs deliveries until it is sent nil.
