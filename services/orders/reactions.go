@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/ordermesh/ordermesh/bus/event"
 	"github.com/ordermesh/ordermesh/bus/failpoint"
@@ -52,10 +53,17 @@ func started[Out any](_ *flow.Handle[Out], err error) event.Outcome {
 	return event.From(err)
 }
 
+// justSent is how long a parcel that was due when it was sent has before a flow watches
+// over it: its delivery is being noted.
+const justSent = 250 * time.Millisecond
+
 // watchDelivery starts watching over a parcel, unless it is delivered by now.
 func (s *Service) watchDelivery(ctx context.Context, e event.Event[orders.Event], shipped orders.OrderShipped) event.Outcome {
 	if o, _, err := s.orders.Peek(ctx, e.ID); err == nil && o.Status == orders.Delivered {
 		return event.Done
+	}
+	if e.Attempt == 1 && !shipped.Due.IsZero() && !shipped.Due.After(e.At) {
+		return event.Later(justSent)
 	}
 	return started(flow.Start(ctx, s.flows, s.defined.delivery, e.ID, s.cfg.deliveryOf(e.ID, shipped, e.At)))
 }
