@@ -35,9 +35,6 @@ type Glimpse struct {
 	Condensed bool
 }
 
-// headerReplaces is what a message says that took the place of a whole journal.
-const headerReplaces = "Nats-Rollup"
-
 // How a follower reads.
 const (
 	followBatch    = 256
@@ -257,7 +254,7 @@ func glimpse(m *nats.Msg, stored time.Time) (Glimpse, bool) {
 		}
 		return Glimpse{
 			Service: service, Flow: name, ID: id, Version: p.Version, Status: p.Status,
-			Started: time.UnixMilli(p.At), Updated: stored, Reason: p.Reason, Condensed: headerOf(m.Header, headerReplaces) != "",
+			Started: time.UnixMilli(p.At), Updated: stored, Reason: p.Reason, Condensed: p.Ended > 0,
 		}, true
 	}
 	in, err := readInput(m.Subject, m.Header, nil)

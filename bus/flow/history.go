@@ -32,8 +32,8 @@ type captured struct {
 	Journal page         `json:"journal"`
 }
 
-// History reads an instance with its input. One that has not begun has no history:
-// the error is [ErrNotFound].
+// History reads an instance with its input. One that has not begun has no history, and
+// one that ended long ago none any more: the error is [ErrNotFound].
 func (c *Client) History(ctx context.Context, name, id string) (History, error) {
 	if _, err := c.subject(ctx, name, id); err != nil {
 		return History{}, err
@@ -51,6 +51,9 @@ func (c *Client) History(ctx context.Context, name, id string) (History, error) 
 	}
 	if p.condensed() {
 		return History{}, ErrNotFound.Sayf("the journal of the flow %s %s is not kept any more", name, id)
+	}
+	if p.condensed() {
+		return History{}, ErrNotFound.Sayf("of the flow %s %s only the result is left: it ended long ago", name, id)
 	}
 	if p.Records, err = loadHistory(ctx, c.log, p); err != nil {
 		return History{}, fmt.Errorf("the flow %s %s: %w", name, id, err)

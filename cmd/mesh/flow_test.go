@@ -32,7 +32,7 @@ func TestTimeline(t *testing.T) {
 checkout o1  pending
   orders, started 2026-11-24 09:30:00.000`},
 		"completed": {with(func(f *flows.Instance) {
-			f.Status, f.Result = flows.Completed, contract.Raw(`{"status":"shipped"}`)
+			f.Status, f.Result, f.EndedAt = flows.Completed, contract.Raw(`{"status":"shipped"}`), after(time.Second)
 			f.Steps = []flows.StepInfo{
 				{Kind: "step", Name: "reserve", Done: true, Attempts: 1, At: after(250 * time.Millisecond)},
 				{Kind: "now", Done: true, At: after(250 * time.Millisecond)},
@@ -46,7 +46,7 @@ checkout o1  completed  in 1.0s
   +1.0s         ██████████████████  750ms  ✔  authorize  3 attempts
   result  {"status":"shipped"}`},
 		"failed": {with(func(f *flows.Instance) {
-			f.Status, f.Reason = flows.Failed, "no\x1b[1m money"
+			f.Status, f.Reason, f.EndedAt = flows.Failed, "no\x1b[1m money", after(20*time.Second)
 			f.Error = &flows.Problem{Code: "conflict", Reason: "declined", Message: "declined"}
 			f.Steps = []flows.StepInfo{
 				{Kind: "step", Name: "pay", Done: true, Attempts: 1, At: after(10 * time.Second), Error: "declined"},
@@ -61,6 +61,13 @@ checkout o1  failed  in 20.0s
   +20.0s                         ▏  <1ms   ■  cancel
   reason  no\u001b[1m money
   error   declined (conflict, declined)`},
+		"long ago": {with(func(f *flows.Instance) {
+			f.Status, f.Condensed, f.EndedAt, f.Result = flows.Completed, true, after(50*time.Hour), contract.Raw(`7`)
+		}), `
+checkout o1  completed  in 2d02h
+  orders version 2, started 2026-11-24 09:30:00.000
+  result  7
+  steps   not kept: it ended long ago`},
 		"in a step": {with(func(f *flows.Instance) {
 			f.Status = flows.Running
 			f.Steps = []flows.StepInfo{{Kind: "step", Name: "reserve", Done: true, Attempts: 1, At: after(time.Second)}}

@@ -115,8 +115,8 @@ func (c *cli) flowLines(f flows.Instance, now time.Time) []string {
 		version += fmt.Sprintf(", continued as new %d times", f.Generation)
 	}
 	took := ""
-	if f.Status.Ended() && len(f.Steps) > 0 {
-		took = "  in " + span(line.end.Sub(line.start))
+	if f.Status.Ended() && !f.EndedAt.IsZero() {
+		took = "  in " + span(f.EndedAt.Sub(f.StartedAt))
 	}
 	lines := []string{
 		c.bold(f.Flow+" "+f.ID) + "  " + c.paint(statusColour(f.Status), string(f.Status)) + took,
@@ -166,6 +166,9 @@ func flowFacts(f flows.Instance, now time.Time) (facts [][2]string) {
 	add("result", string(f.Result))
 	if f.ResultBytes > 0 {
 		add("result", fmt.Sprintf("%d bytes: too large to be shown", f.ResultBytes))
+	}
+	if f.Condensed {
+		add("steps", "not kept: it ended long ago")
 	}
 	if f.StepsBefore > 0 {
 		add("steps", fmt.Sprintf("%d before the first one shown", f.StepsBefore))

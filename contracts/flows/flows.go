@@ -146,6 +146,8 @@ type Instance struct {
 	Wait        *Wait        `json:"wait,omitzero"`         // what it waits for
 	StartedAt   time.Time    `json:"started_at"`
 	UpdatedAt   time.Time    `json:"updated_at,omitzero"`   // in lists
+	EndedAt     time.Time    `json:"ended_at,omitzero"`     // or got stuck; not in lists
+	Condensed   bool         `json:"condensed,omitzero"`    // it ended so long ago that only its result is left
 	Deadline    time.Time    `json:"deadline,omitzero"`     // of the whole flow
 	Generation  int          `json:"generation,omitzero"`   // how often it was continued as new
 	Signals     []string     `json:"signals,omitzero"`      // that came and were not taken yet

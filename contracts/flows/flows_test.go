@@ -21,7 +21,7 @@ func TestContract(t *testing.T) {
 		Result:    contract.Raw(`{"status":"shipped"}`),
 		Report:    contract.Raw(`{"parcels":2}`),
 		Wait:      &flows.Wait{Kind: "signal", Name: "approved", Since: at, Due: at.Add(time.Hour)},
-		StartedAt: at, UpdatedAt: at, Deadline: at.Add(2 * time.Hour), Generation: 3, ResultBytes: 300_000, StepsBefore: 7, Signals: []string{"late"},
+		StartedAt: at, UpdatedAt: at, Deadline: at.Add(2 * time.Hour), Generation: 3, ResultBytes: 300_000, StepsBefore: 7, EndedAt: at, Condensed: true, Signals: []string{"late"},
 		Steps: []flows.StepInfo{{Kind: "step", Name: "reserve", Done: true, Attempts: 2, Error: "unavailable", TimedOut: true, At: at, Due: at}},
 	}
 	s := golden.New(t)

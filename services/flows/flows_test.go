@@ -545,6 +545,37 @@ func TestListKeepsTheLatest(t *testing.T) {
 	}
 }
 
+// TestCondensed: a flow whose journal has gone is not listed any more, and get still
+// tells how it ended.
+func TestCondensed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flows.Config{})
+	worker, err := flow.NewWorker(w.broker.Dial(t, bustest.WithService("shop")), "shop",
+		[]flow.Registered{flow.Define("sell", 2, w.run)}, flow.WithKeep(time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bustest.Run(t, worker)
+	w.start(t, "shop", "sell", "stuck", "stuck")
+	w.start(t, "shop", "sell", "1", "ok")
+	bustest.Eventually(t, patience, func() bool {
+		return call(t, w, wire.Get, wire.Ref{Service: "shop", Flow: "sell", ID: "1"}).Condensed
+	})
+	bustest.Eventually(t, patience, func() bool {
+		ids, _ := w.names(t, wire.ListFlows{})
+		return slices.Equal(ids, []string{"shop/sell/stuck"})
+	})
+	left := call(t, w, wire.Get, wire.Ref{Service: "shop", Flow: "sell", ID: "1"})
+	if left.Status != wire.Completed || string(left.Result) != `{"did":"ok","as":""}` || left.EndedAt.Before(left.StartedAt) || len(left.Steps) > 0 {
+		t.Errorf("%+v", left)
+	}
+	if again := w.start(t, "shop", "sell", "1", "ok"); again.Status != wire.Completed {
+		t.Errorf("started again: %+v", again)
+	}
+	refused(t, w, wire.Start, wire.StartFlow{Service: "shop", Flow: "sell", ID: "1", Input: input("fail")}, wire.ErrOtherInput, "/input")
+	refused(t, w, wire.Cancel, wire.CancelFlow{Service: "shop", Flow: "sell", ID: "1", Reason: "late"}, wire.ErrEnded, "/id")
+}
+
 // TestListSurvivesARestart: a list goes on after the server was away.
 func TestListSurvivesARestart(t *testing.T) {
 	t.Parallel()

@@ -29,6 +29,7 @@ func instance(ref flows.Ref, s flow.State) flows.Instance {
 		Service: ref.Service, Flow: ref.Flow, ID: ref.ID, Version: s.Version, Status: flows.Status(s.Status),
 		Reason: s.Reason, Error: problem(s), Result: s.Result, Report: s.Report, Signals: s.Signals,
 		Generation: s.Generation, StartedAt: s.Started.Truncate(time.Millisecond).UTC(), Deadline: utc(s.Deadline),
+		EndedAt: utc(s.Ended), Condensed: s.Condensed,
 	}
 	if w := s.Wait; w != nil {
 		view.Wait = &flows.Wait{Kind: w.Kind, Name: w.Name, Since: utc(w.Since), Due: utc(w.Due)}
