@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,9 @@ import (
 type Child[Out any] struct {
 	run      *Run
 	name, id string
-	done     bool // its outcome is known
+	done     bool // its outcome is known, or it is none of ours
+	out      Out
+	err      error
 }
 
 type childOptions struct{ detached bool }
@@ -37,7 +40,8 @@ func Detached() ChildOption { return func(o *childOptions) { o.detached = true }
 //
 // When the parent fails or is cancelled, its children are cancelled in their turn
 // among its compensations, unless they are [Detached] or their outcome is known. The
-// parent does not wait until they have undone what they did.
+// parent does not wait until they have undone what they did. A function starts an id
+// once.
 func StartChild[In, Out any](run *Run, d Definition[In, Out], id string, in In, opts ...ChildOption) (*Child[Out], error) {
 	var o childOptions
 	for _, opt := range opts {
@@ -50,6 +54,9 @@ func StartChild[In, Out any](run *Run, d Definition[In, Out], id string, in In, 
 	}
 	child := &Child[Out]{run: run, name: d.name, id: id}
 	run.outside(child.ref())
+	if !run.names.add(child.ref()) {
+		inst.park(fmt.Sprintf("the child %s is started twice", child.ref()))
+	}
 	if !o.detached {
 		run.undo = append(run.undo, call{
 			kind: kindUndo, name: child.ref(), opts: stepOptionsOf(run, child.ref(), nil),
@@ -66,11 +73,12 @@ func StartChild[In, Out any](run *Run, d Definition[In, Out], id string, in In, 
 	c.run = func(ctx context.Context) ([]byte, error) {
 		parent := ""
 		if !o.detached {
-			parent = parentPrefix + inst.name + "." + inst.id
+			parent = inst.asParent()
 		}
 		return nil, inst.eng.startChild(ctx, d.spec, id, body, parent)
 	}
 	if err := run.do(c); err != nil {
+		child.done = errors.Is(err, ErrOtherInput)
 		return nil, err
 	}
 	return child, nil
@@ -84,26 +92,59 @@ func (c *Child[Out]) ID() string { return c.id }
 // Await waits until the child has ended and returns its result, or the error with
 // which it failed. It must not be called on a [Detached] child, which tells nobody.
 func (c *Child[Out]) Await() (Out, error) {
-	var out Out
+	if c.done {
+		return c.out, c.err
+	}
 	var o outcome
-	err := c.run.receive(kindOutcome, c.ref(), outcomeMail(c.name, c.id), nil, func(raw []byte) (err error) {
+	err := c.run.receive(kindOutcome, c.ref(), outcomeMail(c.name, c.id, c.run.inst.j.origin.Gen), nil, func(raw []byte) (err error) {
 		o, err = decodeOutcome(raw)
 		return err
 	})
 	if err != nil {
-		return out, err
+		return c.out, err
 	}
 	c.done = true
-	return resultOf[Out](o, nil)
+	c.out, c.err = resultOf[Out](o, nil)
+	return c.out, c.err
 }
 
 // parentPrefix marks a reply subject that is no subject: the outcome is an input of
 // another flow.
 const parentPrefix = "flow:"
 
+// isClient reports whether a reply subject is one: who waits there can ask again.
+func isClient(reply string) bool { return !strings.HasPrefix(reply, parentPrefix) }
+
+// asParent is what children answer to. Each generation is a parent of its own: it may
+// start a child of the one before again, and has to hear of it again.
+func (in *instance) asParent() string {
+	parent := parentPrefix + in.name + "." + in.id
+	if gen := in.j.origin.Gen; gen > 0 {
+		parent += "." + strconv.Itoa(gen)
+	}
+	return parent
+}
+
+const outcomePrefix = "outcome of "
+
 // outcomeMail is what the letter with a child's outcome is called. No signal can be
 // called so.
-func outcomeMail(name, id string) string { return "outcome of " + name + "/" + id }
+func outcomeMail(name, id string, gen int) string {
+	return outcomePrefix + name + "/" + id + generation(gen)
+}
+
+func generation(gen int) string {
+	if gen == 0 {
+		return ""
+	}
+	return " in " + strconv.Itoa(gen)
+}
+
+// outdated reports whether a letter is for a former generation, which cannot ask for it
+// any more; j.mu is held.
+func (j *journal) outdated(l letter) bool {
+	return strings.HasPrefix(l.Name, outcomePrefix) && !strings.HasSuffix(l.Name, generation(j.origin.Gen))
+}
 
 // startChild appends the start of a child, or joins the one that is there.
 func (e *engine) startChild(ctx context.Context, s spec, id string, body []byte, parent string) error {
@@ -176,10 +217,12 @@ func (in *instance) tell(replies []string, e ending) bool {
 // the child.
 func (in *instance) tellParent(parent string, e ending) bool {
 	name, id, ok := strings.Cut(parent, ".")
-	if !ok || !contract.ValidID(name) || !contract.ValidID(id) {
+	id, text, later := strings.Cut(id, ".")
+	gen, err := strconv.Atoi(text)
+	if !ok || !contract.ValidID(name) || !contract.ValidID(id) || (later && err != nil) {
 		return true
 	}
-	mail := outcomeMail(in.name, in.id)
+	mail := outcomeMail(in.name, in.id, gen)
 	pause := Retry{First: 20 * time.Millisecond, Max: time.Second, Factor: 2}
 	for tries := 1; in.eng.alive(); tries++ {
 		err := in.eng.sendOutcome(in.ctx, in.eng.inbox(name, id), mail, e)
@@ -280,6 +323,7 @@ func (j *journal) renew(o origin) uint64 {
 	j.origin, j.prefix = o, o.append(make([]byte, 0, 256+len(o.Input)))
 	j.pages, j.page, j.pending, j.ends = nil, j.page[:0], j.pending[:0], j.ends[:0]
 	j.open, j.waiting = nil, false
+	j.mail = slices.DeleteFunc(j.mail, j.outdated)
 	if j.alarm != "" {
 		j.stale, j.alarm = j.alarm, ""
 	}

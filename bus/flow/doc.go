@@ -46,8 +46,9 @@
 //   - Nobody is woken before the time. While a worker is up a timer is a few
 //     milliseconds late, whether the flow was in memory or not; what became due while
 //     none was, is made up for when one comes.
-//   - A signal that was stored is kept until the flow asks for it, and counts once for
-//     each id among the last 128 inputs.
+//   - A signal that was stored is kept until the flow asks for it, and counts once,
+//     however often it is delivered. One that is sent again counts as the same until 128
+//     others came.
 //   - A waiting flow holds no goroutine, no memory and no unacknowledged message for
 //     longer than a few seconds.
 //
@@ -103,7 +104,9 @@
 // less than 1.5 s have no alarm: their inputs are held instead.
 //
 // A signal that nobody has asked for yet is kept in the journal as the place of its
-// input; the record that takes it and its removal share a message.
+// input; the record that takes it and its removal share a message. The journal remembers
+// the ids of the last inputs, and how far in the stream all others were taken in: a
+// take-over has inputs delivered again that were acknowledged long ago.
 //
 // # Ownership
 //

@@ -116,7 +116,7 @@ func (in *instance) markSeen(cancels bool) {
 	defer in.mu.Unlock()
 	for _, h := range in.held {
 		if h.inputID != "" && (cancels || h.kind != inputCancel) {
-			in.j.take(h.inputID)
+			in.j.take(h)
 		}
 	}
 }

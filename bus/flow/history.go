@@ -94,7 +94,7 @@ func (c *Client) complete(ctx context.Context, input []byte, ref string, p *page
 // historyOf leaves out what says nothing of the function: who waits, who wrote, what
 // was sent but not taken.
 func historyOf(service string, input []byte, p page) History {
-	p.Pages, p.Replies, p.Seen, p.Mail = nil, nil, nil, nil
+	p.Pages, p.Replies, p.Seen, p.Places, p.Late, p.Mail, p.Past = nil, nil, nil, nil, nil, nil, 0
 	p.Trace, p.Actor, p.Writer, p.N, p.Input = "", "", "", 0, nil
 	return History{Service: service, Flow: p.Flow, ID: p.ID, Version: p.Version, Status: p.Status, input: input, page: p}
 }

@@ -167,6 +167,7 @@ func (in *instance) run() {
 		out, crash, err := in.call(r)
 		if next, ok := err.(continued); ok && crash == nil { //nolint:errorlint // only the function itself may say so
 			in.renew(next.input)
+			in.proceed() // a function without any step must not turn on the spot
 			panics = 0
 			continue
 		}

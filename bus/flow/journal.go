@@ -62,8 +62,9 @@ type journal struct {
 	status  Status
 	waiting bool // the open record is a wait
 	replies []string
-	seen    []string
+	memory
 	mail    []letter
+	wish    string // the name of the letter that the function asked for last
 	report  contract.Raw
 	pages   []uint64 // full pages before the current one
 	page    []byte   // encoded records of the current page, as far as they were sent
@@ -165,14 +166,24 @@ func (j *journal) enter(s Status) {
 	j.status = s
 }
 
+// maxWaiters is how many waiting clients an instance remembers. Others learn the
+// outcome when they ask for the state, as all of them do now and then.
+const maxWaiters = 64
+
 // answerTo adds a reply subject that shall get the outcome.
 func (j *journal) answerTo(reply string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !slices.Contains(j.replies, reply) {
-		j.replies = append(j.replies, reply)
-		j.version++ // stored with the next message; the input is held until then
+	if slices.Contains(j.replies, reply) {
+		return
 	}
+	if len(j.replies) >= maxWaiters {
+		if i := slices.IndexFunc(j.replies, isClient); i >= 0 {
+			j.replies = slices.Delete(slices.Clone(j.replies), i, i+1)
+		}
+	}
+	j.replies = append(j.replies, reply)
+	j.version++ // stored with the next message; the input is held until then
 }
 
 // waiters returns who wants the outcome.
@@ -180,37 +191,6 @@ func (j *journal) waiters() []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.replies
-}
-
-// take notes the id of an input whose effect is in the journal.
-func (j *journal) take(id string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.note(id)
-}
-
-// remembered is how many ids of inputs an instance remembers: an input that is sent
-// again after as many others counts as a new one.
-const remembered = 128
-
-// note remembers the id of an input and reports whether it is new; j.mu is held.
-func (j *journal) note(id string) bool {
-	if id == "" || slices.Contains(j.seen, id) {
-		return false
-	}
-	if len(j.seen) >= remembered+len(j.mail) {
-		j.seen = slices.Delete(j.seen, 0, 1)
-	}
-	j.seen = append(j.seen, id)
-	j.version++
-	return true
-}
-
-// took reports whether the id of an input is noted.
-func (j *journal) took(id string) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return slices.Contains(j.seen, id)
 }
 
 // undoing reports whether compensations have begun.
@@ -298,7 +278,7 @@ func (j *journal) build() {
 	b = appendMember(b, "writer", j.writer)
 	b = strconv.AppendUint(appendName(b, "n"), j.n, 10)
 	b = appendStrings(b, "replies", j.replies)
-	b = appendStrings(b, "seen", j.seen)
+	b = j.appendMemory(b)
 	b = appendMail(b, j.kept())
 	b = appendRaw(b, "report", j.report)
 	b = appendSequences(b, "pages", j.pages)

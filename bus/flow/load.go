@@ -166,7 +166,8 @@ func (in *instance) woken(p page) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, h := range in.held {
-		if (h.kind == inputRetry || h.kind == inputCancel) && !slices.Contains(p.Seen, h.inputID) {
+		old := slices.Contains(p.Seen, h.inputID) || (h.kind == inputRetry && h.sequence <= p.Past)
+		if (h.kind == inputRetry || h.kind == inputCancel) && !old {
 			return true
 		}
 	}
@@ -274,7 +275,7 @@ func unknownKind(history []record) string {
 
 // restore continues a journal after its last message.
 func (j *journal) restore(p page, sequence uint64) {
-	j.base, j.pages, j.replies, j.seen, j.open = sequence, p.Pages, p.Replies, p.Seen, p.Open
+	j.base, j.pages, j.replies, j.memory, j.open = sequence, p.Pages, p.Replies, p.memory(), p.Open
 	j.mail, j.report, j.waiting = p.Mail, p.Report, p.Status == Waiting
 	if p.Status == Compensating {
 		j.status = Compensating

@@ -31,26 +31,38 @@ func (in *input) letter() letter {
 const maxMail = 256
 
 // post keeps a letter. full means that there is no room; a letter that was taken in
-// before is not kept twice.
+// before is not kept twice. For what the function waits for there is always room:
+// letters that nobody asks for cannot keep it from going on.
 func (j *journal) post(l letter) (full bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if slices.Contains(j.seen, l.ID) {
+	if j.knows(l) {
 		return false
 	}
-	if len(j.mail) >= maxMail {
+	if len(j.mail) >= maxMail && (l.Name != j.wish || j.has(l.Name)) {
+		if j.refuse(l) {
+			j.version++
+		}
 		return true
 	}
-	if j.note(l.ID) {
+	j.version++
+	j.accept(l)
+	if j.note(l.ID, l.Seq, len(j.mail)) && !j.outdated(l) {
 		j.mail = append(j.mail, l)
 	}
 	return false
 }
 
-// find returns the oldest letter with the name.
+// has reports whether there is a letter with the name; j.mu is held.
+func (j *journal) has(name string) bool {
+	return slices.ContainsFunc(j.mail, func(l letter) bool { return l.Name == name })
+}
+
+// find returns the oldest letter with the name, and notes that it is wanted.
 func (j *journal) find(name string) (letter, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.wish = name
 	for _, l := range j.mail {
 		if l.Name == name {
 			return l, true

@@ -64,6 +64,9 @@ type page struct {
 	N       uint64       `json:"n"`                // counts the writer's messages
 	Replies []string     `json:"replies,omitzero"` // who waits for the outcome
 	Seen    []string     `json:"seen,omitzero"`    // ids of inputs that were taken in
+	Places  []uint64     `json:"places,omitzero"`  // where each of those is in the stream
+	Past    uint64       `json:"past,omitzero"`    // signals and outcomes up to here were taken in
+	Late    []uint64     `json:"late,omitzero"`    // but for these: they were handed back
 	Mail    []letter     `json:"mail,omitzero"`    // signals and outcomes that nobody has waited for yet
 	Report  contract.Raw `json:"report,omitzero"`  // the progress that the function last reported
 	Pages   []uint64     `json:"pages,omitzero"`   // sequences of the full pages before this one

@@ -20,7 +20,7 @@ func TestAPageIsReadAsItWasWritten(t *testing.T) {
 	nasty := "quo\"te \\ \x01 \u2028 ü \xff " + strings.Repeat("long ", 50)
 	valid := strings.ToValidUTF8(nasty, "\uFFFD")
 	o := origin{Flow: "f", ID: "i", Version: 3, Start: 7, Hash: "abc", At: 12, Trace: nasty, Actor: "who=" + nasty}
-	j := &journal{origin: o, prefix: o.append(nil), writer: "w.1", status: Running, replies: []string{"a", nasty}, seen: []string{"x"}, pages: []uint64{3, 9}}
+	j := &journal{origin: o, prefix: o.append(nil), writer: "w.1", status: Running, replies: []string{"a", nasty}, memory: memory{seen: []string{"x"}, places: []uint64{4}, past: 3, late: []uint64{2}}, pages: []uint64{3, 9}}
 	records := []record{
 		{Index: 0, Kind: kindStep, Name: "one", Hash: "h", At: 5, Tries: 2, Out: contract.Raw(`{"a":[1,"\u0001"]}`), Last: nasty},
 		{Index: 1, Kind: kindUndo, Name: "two", Tries: 1, Err: contract.EncodeError(ErrEnded)},
@@ -43,7 +43,7 @@ func TestAPageIsReadAsItWasWritten(t *testing.T) {
 	open := *j.open
 	open.Last = valid
 	want := page{
-		V: 1, origin: o, Status: Stuck, Writer: "w.1", N: 1, Replies: []string{"a", valid}, Seen: []string{"x"}, Pages: []uint64{3, 9},
+		V: 1, origin: o, Status: Stuck, Writer: "w.1", N: 1, Replies: []string{"a", valid}, Seen: []string{"x"}, Places: []uint64{4}, Past: 3, Late: []uint64{2}, Pages: []uint64{3, 9},
 		Records: records, Open: &open, Result: contract.Raw(`1`), Error: contract.EncodeError(ErrEnded), Reason: valid,
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(page{}, record{}), cmp.AllowUnexported(origin{})); diff != "" {

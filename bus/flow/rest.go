@@ -149,6 +149,13 @@ func (j *journal) setWait(open *record) uint64 {
 	return j.version
 }
 
+// settled reports whether everything is stored.
+func (j *journal) settled() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.durable >= j.version
+}
+
 // shows reports whether the journal has the open record.
 func (j *journal) shows(open *record) bool {
 	j.mu.Lock()
@@ -180,7 +187,7 @@ func (in *instance) release(done []*input) {
 // evict takes the instance out of memory unless something has come for it.
 func (in *instance) evict(ready func() bool, cancellable bool) {
 	in.mu.Lock()
-	busy := len(in.held) > 0 || (cancellable && in.want) || (ready != nil && ready())
+	busy := len(in.held) > 0 || (cancellable && in.want) || (ready != nil && ready()) || !in.j.settled()
 	if !busy {
 		in.gone = true
 	}

@@ -54,6 +54,9 @@ func Every[In, Out any](name string, period time.Duration, d Definition[In, Out]
 	return newSchedule(name, plan{Every: period.Milliseconds(), Overlap: overlap}, d, in)
 }
 
+// startTime is the form of the time in the id of a flow that a schedule starts.
+const startTime = "20060102T150405Z"
+
 func newSchedule[In, Out any](name string, p plan, d Definition[In, Out], in In) Schedule {
 	p.Flow, p.Version = d.name, d.version
 	if p.Overlap == "" {
@@ -63,6 +66,9 @@ func newSchedule[In, Out any](name string, p plan, d Definition[In, Out], in In)
 	s.plan.Input, s.err = inputOf(name, in)
 	if s.err == nil {
 		s.err = s.plan.check()
+	}
+	if longest := contract.MaxID - len("-"+startTime); s.err == nil && len(name) > longest {
+		s.err = fmt.Errorf("the name is longer than %d characters", longest)
 	}
 	if s.err == nil && len(s.plan.Input) > maxInline/2 {
 		s.err = fmt.Errorf("an input of %d bytes is more than a schedule keeps (%d)", len(s.plan.Input), maxInline/2)
@@ -188,7 +194,7 @@ func keepSchedule(run *Run, p plan) (none, error) {
 		return none{}, err
 	}
 	p.After = due.UnixMilli()
-	if err := p.start(run, run.ID()+"-"+due.UTC().Format("20060102T150405Z")); err != nil {
+	if err := p.start(run, run.ID()+"-"+due.UTC().Format(startTime)); err != nil {
 		return none{}, err
 	}
 	return ContinueAsNew[none](run, p)

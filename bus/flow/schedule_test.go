@@ -92,6 +92,7 @@ func TestSchedulesThatCannotBe(t *testing.T) {
 		"period":     flow.Every("a", time.Millisecond, tick, args{}, flow.Skip),
 		"overlap":    flow.Every("a", time.Minute, tick, args{}, "maybe"),
 		"name":       flow.Every("a.b", time.Minute, tick, args{}, flow.Skip),
+		"long name":  flow.Every(strings.Repeat("x", 50), time.Minute, tick, args{}, flow.Skip), // its flows have longer ids
 		"not here":   flow.Every("a", time.Minute, other, args{}, flow.Skip),
 	} {
 		conn := w.broker.Dial(t, bustest.WithService(service))

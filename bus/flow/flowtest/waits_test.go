@@ -2,6 +2,7 @@ package flowtest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -109,4 +110,83 @@ func TestAServerWhoseClockIsAhead(t *testing.T) {
 			t.Errorf("%d alarms were set for one wait", n)
 		}
 	})
+}
+
+// Letters that nobody asks for do not keep a flow from what it waits for.
+func TestAFullMailboxLetsThroughWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	opts := []flowtest.Option{flowtest.SignalAt(time.Hour, "approve", "1", "granted")}
+	for i := range 300 {
+		opts = append(opts, flowtest.SignalAt(time.Minute, "junk", fmt.Sprint(i), "x"))
+	}
+	def := flow.Define("choosy", 1, func(run *flow.Run, _ int) (string, error) {
+		return flow.Await[string](run, "approve", 24*time.Hour)
+	})
+	if o := flowtest.Run(t, def, 1, opts...); o.Status != flow.Completed || o.Out != "granted" {
+		t.Errorf("%s, %v", o.Status, o.Err)
+	}
+}
+
+// Each generation hears of the children that it starts, also of one that a former
+// generation started; outcomes that nobody can ask for any more are not kept.
+func TestGenerationsAndTheirChildren(t *testing.T) {
+	t.Parallel()
+	var child flow.Definition[int, string]
+	flowtest.CrashEverywhere(t, func() flow.Definition[int, int] {
+		child = flow.Define("kid", 1, func(run *flow.Run, in int) (string, error) {
+			return "slept", run.Sleep("nap", 5*time.Second)
+		})
+		return flow.Define("parent", 1, func(run *flow.Run, in int) (int, error) {
+			if _, err := flow.StartChild(run, child, fmt.Sprint("kid", in), in); err != nil {
+				return 0, err
+			}
+			c, err := flow.StartChild(run, child, "kid", 1)
+			if err != nil {
+				return 0, err
+			}
+			for range 2 {
+				if said, err := c.Await(); err != nil || said != "slept" {
+					return 0, err
+				}
+			}
+			if in < 3 {
+				return flow.ContinueAsNew[int](run, in+1)
+			}
+			return in, run.Sleep("end", time.Minute)
+		})
+	}, 1, func(t *testing.T, o flowtest.Outcome[int]) {
+		if o.Status != flow.Completed || o.Out != 3 {
+			t.Errorf("%s with %d, %v", o.Status, o.Out, o.Err)
+		}
+	}, flowtest.With(func() []flow.Registered { return []flow.Registered{child} }))
+}
+
+// A flow that may not have a child, because its id is somebody else's, does not cancel
+// it either.
+func TestAStrangersChildIsNotCancelled(t *testing.T) {
+	t.Parallel()
+	child := flow.Define("kid", 1, func(run *flow.Run, in int) (string, error) {
+		return "slept", run.Sleep("nap", time.Hour)
+	})
+	other := flow.Define("other", 1, func(run *flow.Run, in int) (string, error) {
+		_, err := flow.StartChild(run, child, "kid", in+1)
+		return "", err
+	})
+	parent := flow.Define("parent", 1, func(run *flow.Run, in int) (string, error) {
+		c, err := flow.StartChild(run, child, "kid", in)
+		if err != nil {
+			return "", err
+		}
+		o, err := flow.StartChild(run, other, "other", in)
+		if err != nil {
+			return "", err
+		}
+		if _, err := o.Await(); !errors.Is(err, flow.ErrOtherInput) {
+			return "", fmt.Errorf("the other one: %w", err)
+		}
+		return c.Await()
+	})
+	if o := flowtest.Run(t, parent, 1, flowtest.With(func() []flow.Registered { return []flow.Registered{child, other} })); o.Out != "slept" {
+		t.Errorf("%s, %v", o.Status, o.Err)
+	}
 }
