@@ -13,12 +13,12 @@ import (
 	"github.com/ordermesh/ordermesh/bus/contract"
 )
 
-// Journals follows the stream FLOW: what the journal of each flow of one service says,
+// Journals follows the stream FLOW: what the journal of each flow with one name says,
 // who wrote it and when it was stored.
 type Journals struct {
-	Flows   map[string]*Journal // by "<name> <id>"
-	service string
-	reader  reader
+	Flows         map[string]*Journal // by id
+	service, name string
+	reader        reader
 }
 
 // Journal is one flow's.
@@ -38,8 +38,8 @@ type Page struct {
 }
 
 // NewJournals starts at the stream's beginning.
-func NewJournals(service string) *Journals {
-	return &Journals{Flows: map[string]*Journal{}, service: service, reader: newReader(contract.FlowStream)}
+func NewJournals(service, name string) *Journals {
+	return &Journals{Flows: map[string]*Journal{}, service: service, name: name, reader: newReader(contract.FlowStream)}
 }
 
 // Advance reads to the stream's present end.
@@ -49,15 +49,15 @@ func (j *Journals) Advance(ctx context.Context, js jetstream.JetStream) error {
 
 func (j *Journals) hear(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	if service, partition, name, id, ok := contract.ParseFlowInput(msg.Subject()); ok {
-		if service == j.service {
-			if flow := j.of(name + " " + id); flow.Begun.IsZero() {
+		if service == j.service && name == j.name {
+			if flow := j.of(id); flow.Begun.IsZero() {
 				flow.Partition, flow.Begun = partition, meta.Timestamp
 			}
 		}
 		return nil
 	}
 	service, name, id, ok := contract.ParseFlowLog(msg.Subject())
-	if !ok || service != j.service {
+	if !ok || service != j.service || name != j.name {
 		return nil
 	}
 	var body struct {
@@ -81,16 +81,16 @@ func (j *Journals) hear(msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 			page.Steps = append(page.Steps, r.Name)
 		}
 	}
-	flow := j.of(name + " " + id)
+	flow := j.of(id)
 	flow.Pages = append(flow.Pages, page)
 	return nil
 }
 
-func (j *Journals) of(key string) *Journal {
-	flow := j.Flows[key]
+func (j *Journals) of(id string) *Journal {
+	flow := j.Flows[id]
 	if flow == nil {
 		flow = &Journal{}
-		j.Flows[key] = flow
+		j.Flows[id] = flow
 	}
 	return flow
 }
@@ -171,11 +171,11 @@ func (j *Journals) Since(session string, at time.Time) int {
 // had written in the same journal.
 func (j *Journals) Trespasses(session string) []string {
 	var out []string
-	for _, key := range slices.Sorted(maps.Keys(j.Flows)) {
+	for _, id := range slices.Sorted(maps.Keys(j.Flows)) {
 		taken := false
-		for _, page := range j.Flows[key].Pages {
+		for _, page := range j.Flows[id].Pages {
 			if mine := page.Session == session; mine && taken {
-				out = append(out, fmt.Sprintf("flow %s: message %d is by %s, who had lost it", key, page.Sequence, session))
+				out = append(out, fmt.Sprintf("%s %s: message %d is by %s, who had lost it", j.name, id, page.Sequence, session))
 			} else if !mine {
 				taken = true
 			}

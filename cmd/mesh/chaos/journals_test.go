@@ -25,11 +25,11 @@ func TestJournalsTellOfATakeOver(t *testing.T) {
 	t.Parallel()
 	zero := time.Unix(1_000_000, 0)
 	died := zero.Add(2500 * time.Millisecond)
-	j := NewJournals("orders")
-	j.Flows["checkout taken"] = tale(1, zero, "a running reserve", "a running reserve,authorize", "b running", "b completed")
-	j.Flows["checkout ended"] = tale(1, zero, "a running", "a completed")
-	j.Flows["checkout elsewhere"] = tale(2, zero, "b running", "b running", "b completed")
-	j.Flows["checkout later"] = tale(1, died.Add(time.Second), "b completed")
+	j := NewJournals("orders", "checkout")
+	j.Flows["taken"] = tale(1, zero, "a running reserve", "a running reserve,authorize", "b running", "b completed")
+	j.Flows["ended"] = tale(1, zero, "a running", "a completed")
+	j.Flows["elsewhere"] = tale(2, zero, "b running", "b running", "b completed")
+	j.Flows["later"] = tale(1, died.Add(time.Second), "b completed")
 	over := j.TakeOver(map[int]bool{1: true}, "a", died)
 	if over.Running != 2 || over.Orphans != 1 || over.Stored != 2 || len(over.Progress) != 1 ||
 		over.Progress[1] != 500*time.Millisecond || over.Finished != 1500*time.Millisecond {
@@ -41,7 +41,7 @@ func TestJournalsTellOfATakeOver(t *testing.T) {
 	if got := j.Trespasses("a"); len(got) != 0 {
 		t.Errorf("nobody wrote what it had lost: %q", got)
 	}
-	j.Flows["checkout zombie"] = tale(1, zero, "a running", "b running", "a completed")
+	j.Flows["zombie"] = tale(1, zero, "a running", "b running", "a completed")
 	if got := j.Trespasses("a"); len(got) != 1 || !strings.Contains(got[0], "checkout zombie: message 3") {
 		t.Errorf("the zombie's message: %q", got)
 	}

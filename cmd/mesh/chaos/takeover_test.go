@@ -30,7 +30,7 @@ type duel struct {
 func newDuel(t *testing.T) *duel {
 	t.Helper()
 	r := newRig(t, Plain)
-	d := &duel{rig: r, journals: NewJournals("orders"), fold: NewFold(), random: rand.New(rand.NewPCG(r.seed, 2))}
+	d := &duel{rig: r, journals: NewJournals("orders", "checkout"), fold: NewFold(), random: rand.New(rand.NewPCG(r.seed, 2))}
 	r.up()
 	r.stock(10, 1_000_000)
 	var err error
@@ -150,7 +150,7 @@ func (d *duel) until(what string, done func() bool) {
 // wrote after another one.
 func (d *duel) sure(calls []Call, dead string) Repeats {
 	d.Helper()
-	again := repeats(calls, d.inbox, func(orderID string) map[string]bool { return d.journals.of("checkout " + orderID).stored(dead) })
+	again := repeats(calls, d.inbox, func(orderID string) map[string]bool { return d.journals.of(orderID).stored(dead) })
 	for _, b := range slices.Concat(again.Broken, d.journals.Trespasses(dead)) {
 		d.Error(b)
 	}
