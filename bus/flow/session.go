@@ -221,6 +221,11 @@ func (s *session) steer(now time.Time) {
 			if now.After(sl.retryAt) && s.members.claimable(p, now) {
 				s.claim(p)
 			}
+		case sl.state == slotIdle && s.members.owners[p].owner == s.id && !s.draining: // a key that ends with us needs no freeing
+			settled = false
+			if now.After(sl.retryAt) {
+				s.vacate(p)
+			}
 		case sl.state == slotOwned && s.members.owners[p].owner != s.id && s.members.owners[p].revision > sl.revision:
 			s.drop(p)
 		case sl.state == slotOwned && !mine:

@@ -57,8 +57,7 @@ func (s *session) claim(p int) {
 		part := newPartition(s.ctx, s.eng, s.w.conn.JetStream(), p)
 		part.poison, part.broken = s.w.bury, s.broken
 		if err := part.open(ctx); err != nil {
-			part.close()
-			err = errors.Join(err, s.leases.free(ctx, p, revision))
+			part.close() // the key has our name: it is claimed again, or vacated
 			return func() { s.claimed(p, nil, 0, err) }
 		}
 		return func() { s.claimed(p, part, revision, nil) }
@@ -93,13 +92,31 @@ func (s *session) release(p int) {
 	part, revision := sl.part, sl.revision
 	s.job(func() func() {
 		part.handOver(finishes, handsOver)
-		ctx, cancel := context.WithTimeout(s.ctx, handsOver)
-		defer cancel()
-		if err := s.leases.free(ctx, p, revision); err != nil {
-			s.logger("the partition's key could not be freed", p, telemetry.KeyError, err.Error())
-		}
-		return func() { s.released(p) }
+		err := s.free(p, revision)
+		return func() { s.released(p, err) }
 	})
+}
+
+// vacate frees the key of a partition that has our name and that we do not have: it
+// could not be freed when the partition was given up, and as long as we live nobody
+// else would take it.
+func (s *session) vacate(p int) {
+	s.slots[p].state = slotReleasing
+	revision := s.members.owners[p].revision
+	s.job(func() func() {
+		err := s.free(p, revision)
+		return func() { s.released(p, err) }
+	})
+}
+
+func (s *session) free(p int, revision uint64) error {
+	ctx, cancel := context.WithTimeout(s.ctx, handsOver)
+	defer cancel()
+	err := s.leases.free(ctx, p, revision)
+	if err != nil {
+		s.logger("the partition's key could not be freed, trying again", p, telemetry.KeyError, err.Error())
+	}
+	return err
 }
 
 // drop gives up a partition that somebody else has taken.
@@ -110,17 +127,20 @@ func (s *session) drop(p int) {
 	s.logger("partition taken by another worker", p)
 	s.job(func() func() {
 		part.close()
-		return func() { s.released(p) }
+		return func() { s.released(p, nil) }
 	})
 }
 
-func (s *session) released(p int) {
-	s.w.leaving.Go(s.slots[p].part.flows.Wait)
+// released forgets a partition; err says that its key still has our name.
+func (s *session) released(p int, err error) {
+	if part := s.slots[p].part; part != nil {
+		s.w.leaving.Go(part.flows.Wait)
+		s.w.metrics.partitions.Dec()
+	}
 	s.slots[p] = slot{retryAt: time.Now().Add(beatEvery / 2)}
-	if s.members.owners[p].owner == s.id {
+	if err == nil && s.members.owners[p].owner == s.id {
 		s.members.owners[p] = lease{}
 	}
-	s.w.metrics.partitions.Dec()
 }
 
 // broken is called when deliveries of a partition may have been lost.
