@@ -59,6 +59,9 @@ func (s Service) Permissions(rights Rights) Permissions {
 	for _, b := range s.Books {
 		p.bucket(b, ">")
 	}
+	if len(s.Settings) > 0 {
+		p.settings(s.Name)
+	}
 	if len(s.Flows) > 0 {
 		p.flows(s.Name)
 	}
@@ -121,6 +124,17 @@ func (g *grant) bucket(name, keys string) {
 		"$JS.API.CONSUMER.CREATE.KV_"+name+".*.$KV."+name+"."+keys,
 		"$JS.API.CONSUMER.INFO.KV_"+name+".*",
 		"$JS.API.CONSUMER.DELETE.KV_"+name+".*", "$JS.FC.KV_"+name+".>")
+}
+
+// settings allows reading the service's own settings and telling what became of them. No
+// service writes settings.
+func (g *grant) settings(service string) {
+	stream := "KV_" + ConfigKV
+	g.stream(stream)
+	g.durable(stream, "*", Settings(service))
+	g.pub("$JS.API.CONSUMER.DELETE."+stream+".*", "$JS.API.DIRECT.GET."+stream+"."+Settings(service))
+	g.stream("KV_" + ConfigStatusKV)
+	g.pub("$KV." + ConfigStatusKV + "." + service + ".>")
 }
 
 // objects allows reading and writing the objects of a bucket. A subject cannot say

@@ -19,7 +19,7 @@ type Service struct {
 	Starts   []string      // other services whose flows it starts and steers, or EveryService
 	Follows  []string      // services whose flows' inputs and journals it reads as they come, or EveryService
 	Books    []string      // key-value buckets that it alone writes
-	Settings []Setting     // live settings, keys <service>.<name>
+	Settings []Setting     // what can be set, keys <service>.<name>; see SettingsOf
 }
 
 // EveryService stands for all services where a descriptor names other services.
@@ -38,16 +38,9 @@ type FlowInfo struct {
 	Doc     string
 }
 
-// Setting describes one live setting.
-type Setting struct {
-	Name    string // without the service, such as "transit"
-	Default string
-	Doc     string
-}
-
 // Streams returns every stream and bucket that the services need together, sorted
 // by name: one event stream per owning service, FLOW and its buckets when a service has flows, DLQ
-// when one consumes, and each book.
+// when one consumes, each book, and the buckets of settings when a service has some.
 func Streams(services ...Service) []StreamSpec {
 	byName := map[string]StreamSpec{}
 	for _, s := range services {
@@ -70,6 +63,10 @@ func Streams(services ...Service) []StreamSpec {
 			}
 			byName["OBJ_"+FlowPayloads] = StreamSpec{Name: FlowPayloads, Objects: true}
 			byName["KV_"+FlowLeaseKV] = StreamSpec{Name: FlowLeaseKV, KV: true, History: 1, MarkerTTL: flowLeaseTTL}
+		}
+		if len(s.Settings) > 0 {
+			byName["KV_"+ConfigKV] = StreamSpec{Name: ConfigKV, KV: true, History: settingHistory}
+			byName["KV_"+ConfigStatusKV] = StreamSpec{Name: ConfigStatusKV, KV: true, History: 1, MarkerTTL: statusMarkerTTL}
 		}
 		if len(s.Consumes) > 0 || len(s.Flows) > 0 {
 			byName[DLQStream] = StreamSpec{Name: DLQStream, Subjects: []string{"dlq.>"}}

@@ -41,9 +41,13 @@ func CheckID(field, id string) error {
 const (
 	FlowStream  = "FLOW"       // inputs, journals and timers of every flow
 	DLQStream   = "DLQ"        // dead letters
-	ConfigKV    = "config"     // settings: key <service>.<setting>
+	ConfigKV    = "config"     // settings: key <service>.<setting>; history 64
 	PolicyKV    = "policy"     // policies and rules
 	FlowLeaseKV = "flow_lease" // who owns which flow partition; history 1, short TTL
+
+	// ConfigStatusKV says what becomes of the settings: <service>.instance.<id> is what an
+	// instance runs and goes with it, <service>.refused.<setting> what was refused last.
+	ConfigStatusKV = "config_status"
 
 	FlowPayloads = "flow_payload" // object store: inputs and results of flows that are too large for a message
 )
@@ -96,6 +100,9 @@ func DeadLetter(stream, consumer string) string { return "dlq." + stream + "." +
 
 // InboxPrefix is the reply-subject prefix that a service's user may subscribe to.
 func InboxPrefix(service string) string { return "_INBOX_" + service }
+
+// Settings matches every setting of a service in the bucket ConfigKV.
+func Settings(service string) string { return "$KV." + ConfigKV + "." + service + ".>" }
 
 // StreamSpec describes a stream without naming a client library. Event streams
 // keep everything (Discard New, DenyDelete); see [Streams].

@@ -31,6 +31,7 @@ type devOptions struct {
 	data      string
 	ephemeral bool
 	seed      bool
+	config    configFlags
 	log       slog.Level
 }
 
@@ -52,6 +53,7 @@ func devCommand(c *cli) *cobra.Command {
 	f.StringVar(&o.data, "data", "", "`directory` of the data (default the XDG state folder, ordermesh)")
 	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep the data in a temporary directory and remove it at the end")
 	f.BoolVar(&o.seed, "seed", true, "put a small catalog with stock into an empty mesh")
+	o.config.add(f)
 	logFlag(f, &o.log)
 	return cmd
 }
@@ -66,6 +68,10 @@ func runDev(ctx context.Context, c *cli, o devOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	services := allServices()
+	if err := o.config.configure(services, tel); err != nil {
+		return err
+	}
 	web, err := listenHTTP(ctx, o.http)
 	if err != nil {
 		return err
@@ -76,7 +82,6 @@ func runDev(ctx context.Context, c *cli, o devOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cleanup()) }()
-	services := allServices()
 	server, passwords, err := startServer(dir, o.natsPort, services, tel)
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func (h *hosted) Run(ctx context.Context) error {
 	if err := h.profile.prepare(ctx, conn, h.desc); err != nil {
 		return h.failed(ctx, err)
 	}
-	svc, err := h.build(conn)
+	svc, err := h.build(conn, h.base)
 	if err != nil {
 		return h.failed(ctx, err)
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
-	shippingservice "github.com/ordermesh/ordermesh/services/shipping"
 )
 
 // startInstant runs what `mesh dev` runs, for a benchmark: in this process, on an
@@ -18,7 +17,10 @@ func startInstant(ctx context.Context, dir string) (url string, stop func() erro
 	if err != nil {
 		return "", nil, err
 	}
-	services := servicesWith(shippingservice.Config{Transit: shippingservice.Instant})
+	services := allServices()
+	if err := configure(services, "", nil, []string{"shipping.transit=0s"}, tel); err != nil {
+		return "", nil, err
+	}
 	server, passwords, err := startServer(dir, 0, services, tel)
 	if err != nil {
 		return "", nil, err

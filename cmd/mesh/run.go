@@ -20,6 +20,7 @@ const waitingAfter = 2 * time.Second
 type runOptions struct {
 	nats    natsFlags
 	profile profile
+	config  configFlags
 	http    string
 	log     slog.Level
 }
@@ -41,6 +42,7 @@ func runCommand(c *cli) *cobra.Command {
 	}
 	f := cmd.Flags()
 	o.nats.add(f)
+	o.config.add(f)
 	f.Var(&o.profile, "profile", "`dev` creates missing streams, production demands replicated ones")
 	f.StringVar(&o.http, "http", "", "`address` for /livez, /readyz and /metrics; none by default")
 	logFlag(f, &o.log)
@@ -80,6 +82,9 @@ func selectServices(names []string) []service {
 func runServices(ctx context.Context, c *cli, o runOptions, services []service) error {
 	tel, err := newTelemetry(c, o.log)
 	if err != nil {
+		return err
+	}
+	if err := o.config.configure(services, tel); err != nil {
 		return err
 	}
 	web, err := listenHTTP(ctx, o.http)

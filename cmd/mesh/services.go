@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"os"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/catalog"
 	"github.com/ordermesh/ordermesh/contracts/flows"
@@ -25,8 +25,10 @@ import (
 // service is one entry of the list of services: what it says about itself and how
 // to build it on a connection of its own.
 type service struct {
-	desc  contract.Service
-	build func(conn *bus.Conn) (serving, error)
+	desc   contract.Service
+	schema *config.Schema // of its settings; nil without
+	base   config.Values  // what it is started with; nil are the defaults
+	build  func(conn *bus.Conn, base config.Values) (serving, error)
 }
 
 // serving is a service that was built: it serves until ctx ends and says when its
@@ -39,46 +41,79 @@ type serving interface {
 // allServices lists every service of the mesh. `mesh dev` runs them all, `mesh run`
 // those that it is told; permissions, streams and buckets follow from the
 // descriptors.
-func allServices() []service { return servicesWith(shippingservice.Config{}) }
-
-// servicesWith is allServices with shipping as the caller wants it.
-func servicesWith(ship shippingservice.Config) []service {
+func allServices() []service {
 	list := []service{
-		{catalog.Descriptor, from(func(c *bus.Conn) (*catalogservice.Service, error) {
-			return catalogservice.New(c, catalogservice.Config{})
-		})},
-		{inventory.Descriptor, from(func(c *bus.Conn) (*inventoryservice.Service, error) {
-			return inventoryservice.New(c, inventoryservice.Config{})
-		})},
-		{orders.Descriptor, from(func(c *bus.Conn) (*ordersservice.Service, error) {
-			cfg, err := ordersSettings(os.Getenv)
-			if err != nil {
-				return nil, err
-			}
-			return ordersservice.New(c, cfg)
-		})},
-		{payments.Descriptor, from(func(c *bus.Conn) (*paymentsservice.Service, error) {
-			return paymentsservice.New(c, paymentsservice.Config{})
-		})},
-		{shipping.Descriptor, from(func(c *bus.Conn) (*shippingservice.Service, error) {
-			return shippingservice.New(c, ship)
-		})},
-		{sandbox.Provider, from(func(c *bus.Conn) (*sandboxservice.Provider, error) {
+		tunable(catalog.Descriptor, func(c *bus.Conn, get func() catalog.Settings) (*catalogservice.Service, error) {
+			return catalogservice.New(c, catalogservice.Config{Cache: get().Cache})
+		}),
+		tunable(inventory.Descriptor, func(c *bus.Conn, get func() inventory.Settings) (*inventoryservice.Service, error) {
+			return inventoryservice.New(c, inventoryservice.Config{Cache: get().Cache})
+		}),
+		tunable(orders.Descriptor, func(c *bus.Conn, get func() orders.Settings) (*ordersservice.Service, error) {
+			return ordersservice.New(c, ordersservice.Config{Settings: get, Cache: get().Cache})
+		}),
+		tunable(payments.Descriptor, func(c *bus.Conn, get func() payments.Settings) (*paymentsservice.Service, error) {
+			return paymentsservice.New(c, paymentsservice.Config{Settings: get, Cache: get().Cache})
+		}),
+		tunable(shipping.Descriptor, func(c *bus.Conn, get func() shipping.Settings) (*shippingservice.Service, error) {
+			return shippingservice.New(c, shippingservice.Config{Settings: get, Cache: get().Cache})
+		}),
+		plain(sandbox.Provider, func(c *bus.Conn) (*sandboxservice.Provider, error) {
 			return sandboxservice.NewProvider(c, sandboxservice.ProviderConfig{})
-		})},
-		{sandbox.Carrier, from(func(c *bus.Conn) (*sandboxservice.Carrier, error) {
+		}),
+		plain(sandbox.Carrier, func(c *bus.Conn) (*sandboxservice.Carrier, error) {
 			return sandboxservice.NewCarrier(c, sandboxservice.CarrierConfig{})
-		})},
+		}),
 	}
 	known := flowsservice.Config{Services: descriptors(list), Definitions: flowDefinitions()}
-	return append(list, service{flows.Descriptor, from(func(c *bus.Conn) (*flowsservice.Service, error) {
+	return append(list, plain(flows.Descriptor, func(c *bus.Conn) (*flowsservice.Service, error) {
 		return flowsservice.New(c, known)
-	})})
+	}))
 }
 
-// from makes a service's own constructor fit the list.
-func from[S serving](build func(*bus.Conn) (S, error)) func(*bus.Conn) (serving, error) {
-	return func(conn *bus.Conn) (serving, error) { return build(conn) }
+// plain is a service without settings.
+func plain[S serving](desc contract.Service, build func(*bus.Conn) (S, error)) service {
+	return service{desc: desc, build: func(conn *bus.Conn, _ config.Values) (serving, error) { return build(conn) }}
+}
+
+// tunable is a service that asks for its settings whenever it needs them.
+func tunable[T any, S serving](desc contract.Service, build func(*bus.Conn, func() T) (S, error)) service {
+	schema, err := config.NewSchema[T](desc)
+	if err != nil {
+		panic(err) // the descriptor is written with the struct
+	}
+	return service{desc: desc, schema: schema, build: func(conn *bus.Conn, base config.Values) (serving, error) {
+		live, err := config.NewLive[T](conn, schema, base)
+		if err != nil {
+			return nil, err
+		}
+		svc, err := build(conn, live.Get)
+		if err != nil {
+			return nil, err
+		}
+		return &tuned{serving: svc, settings: live}, nil
+	}}
+}
+
+// tuned is a service with the settings that it asks for.
+type tuned struct {
+	serving
+	settings interface {
+		bus.Runner
+		Ready() <-chan struct{}
+	}
+}
+
+// Run serves once the settings are known, and follows them.
+func (t *tuned) Run(ctx context.Context) error {
+	return bus.Run(ctx, t.settings, runner(func(ctx context.Context) error {
+		select {
+		case <-t.settings.Ready():
+			return t.serving.Run(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}))
 }
 
 func descriptors(services []service) []contract.Service {

@@ -5,7 +5,8 @@ import "github.com/ordermesh/ordermesh/bus/contract"
 // Descriptor is what the inventory service says about itself.
 var Descriptor = contract.Service{
 	Name: "inventory", Version: "1.0.0",
-	Doc:     "Stock per SKU and reservations per order.",
-	Serves:  []contract.MethodInfo{Adjust.Info(), Get.Info(), Reserve.Info(), Release.Info(), Commit.Info()},
-	Appends: []contract.EventsInfo{StockEvents.Info(), ReservationEvents.Info()},
+	Doc:      "Stock per SKU and reservations per order.",
+	Serves:   []contract.MethodInfo{Adjust.Info(), Get.Info(), Reserve.Info(), Release.Info(), Commit.Info()},
+	Appends:  []contract.EventsInfo{StockEvents.Info(), ReservationEvents.Info()},
+	Settings: contract.SettingsOf[Settings](),
 }

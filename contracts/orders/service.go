@@ -21,18 +21,6 @@ const (
 // ResolvedSignal ends a delivery that waits for a person: {"outcome":"…","note":"…"}.
 const ResolvedSignal = "resolved"
 
-// The settings of the orders service. An order keeps those that held when it was placed.
-const (
-	HoldOver  = "hold_over"
-	HoldFor   = "hold_for"
-	PayWithin = "pay_within"
-
-	DeliveryGrace = "delivery_grace"
-	RemindEvery   = "remind_every"
-
-	ReconcileAt = "reconcile_at"
-)
-
 // Descriptor is what the orders service says about itself.
 var Descriptor = contract.Service{
 	Name: "orders", Version: "1.0.0",
@@ -56,12 +44,5 @@ var Descriptor = contract.Service{
 		{Name: ReconcileFlow, Version: 1, Doc: "compares orders with the books of the provider and the carrier; started every night, or by hand with {}"},
 		{Name: RefundFlow, Version: 1, Doc: "gives back what was promised of a delivered order's money"},
 	},
-	Settings: []contract.Setting{
-		{Name: HoldOver, Default: "0", Doc: "an order with a higher total, in minor units of its currency, waits for a person; 0 for none"},
-		{Name: HoldFor, Default: "24h", Doc: "how long there is for that decision before the order is cancelled"},
-		{Name: PayWithin, Default: "15m", Doc: "how long a payment may take to succeed before the order is cancelled"},
-		{Name: DeliveryGrace, Default: "24h", Doc: "how long after its due time a parcel is overdue"},
-		{Name: RemindEvery, Default: "24h", Doc: "how often the carrier of an overdue parcel is asked; after three times a person must look"},
-		{Name: ReconcileAt, Default: "0 3 * * *", Doc: "when orders are compared with the outside books, as a cron expression in UTC"},
-	},
+	Settings: contract.SettingsOf[Settings](),
 }

@@ -13,6 +13,7 @@ var Descriptor = contract.Service{
 	Calls: []contract.MethodInfo{
 		sandbox.Authorize.Info(), sandbox.Capture.Info(), sandbox.Void.Info(), sandbox.Refund.Info(), sandbox.QueryCharge.Info(), sandbox.ListCharges.Info(),
 	},
-	Appends: []contract.EventsInfo{Events.Info()},
-	Books:   []string{KeyBook},
+	Appends:  []contract.EventsInfo{Events.Info()},
+	Books:    []string{KeyBook},
+	Settings: contract.SettingsOf[Settings](),
 }

@@ -5,17 +5,12 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/sandbox"
 )
 
-// Transit is the live setting shipping.transit.
-const Transit = "transit"
-
 // Descriptor is what the shipping service says about itself.
 var Descriptor = contract.Service{
 	Name: "shipping", Version: "1.0.0",
-	Doc:     "One shipment per order at a carrier.",
-	Serves:  []contract.MethodInfo{Create.Info(), Cancel.Info(), Get.Info(), Track.Info(), Parcels.Info(), Deliver.Info()},
-	Calls:   []contract.MethodInfo{sandbox.Ship.Info(), sandbox.CancelParcel.Info(), sandbox.QueryParcel.Info(), sandbox.ListParcels.Info()},
-	Appends: []contract.EventsInfo{Events.Info()},
-	Settings: []contract.Setting{
-		{Name: Transit, Default: "1s", Doc: "how long the carrier takes from hand-over to delivery"},
-	},
+	Doc:      "One shipment per order at a carrier.",
+	Serves:   []contract.MethodInfo{Create.Info(), Cancel.Info(), Get.Info(), Track.Info(), Parcels.Info(), Deliver.Info()},
+	Calls:    []contract.MethodInfo{sandbox.Ship.Info(), sandbox.CancelParcel.Info(), sandbox.QueryParcel.Info(), sandbox.ListParcels.Info()},
+	Appends:  []contract.EventsInfo{Events.Info()},
+	Settings: contract.SettingsOf[Settings](),
 }

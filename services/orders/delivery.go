@@ -127,13 +127,14 @@ func atLeastOne(ms int64) time.Duration { return time.Duration(max(ms, 1)) * tim
 
 // deliveryOf is what the delivery of an order begins with under the settings of now.
 func (cfg Config) deliveryOf(id string, e orders.OrderShipped, at time.Time) deliveryInput {
-	wait := cfg.DeliveryGrace
+	now := cfg.Settings()
+	wait := now.DeliveryGrace
 	if !e.Due.IsZero() {
 		wait += max(e.Due.Sub(at), 0)
 	}
 	return deliveryInput{
 		OrderID: id, ShipmentID: e.ShipmentID, WaitMS: wait.Milliseconds(),
-		EveryMS: cfg.RemindEvery.Milliseconds(), Reminders: reminders,
+		EveryMS: now.RemindEvery.Milliseconds(), Reminders: reminders,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
@@ -17,9 +18,16 @@ import (
 	"github.com/ordermesh/ordermesh/services/orders"
 )
 
+// with is a service whose settings are not all the defaults.
+func with(change func(*wire.Settings)) orders.Config {
+	s := config.Defaults[wire.Settings]()
+	change(&s)
+	return orders.Config{Settings: config.Fixed(s)}
+}
+
 // overLimit holds every order of the sample request.
 func overLimit(hold time.Duration) orders.Config {
-	return orders.Config{HoldOver: 2597, HoldFor: hold}
+	return with(func(s *wire.Settings) { s.HoldOver, s.HoldFor = 2597, hold })
 }
 
 func (w *world) decide(ctx context.Context, m contract.Method[wire.DecideOrder, wire.Order], id string, opts ...rpc.CallOption) (wire.Order, error) {
@@ -55,7 +63,7 @@ func TestAnOrderOverTheLimitWaitsForApproval(t *testing.T) {
 
 func TestAnOrderAtTheLimitIsNotHeld(t *testing.T) {
 	t.Parallel()
-	w := newWorldWith(t, 1, orders.Config{HoldOver: 2598})
+	w := newWorldWith(t, 1, with(func(s *wire.Settings) { s.HoldOver = 2598 }))
 	o := w.reaches(t, w.place(t, request("c1", "tok_ok")).OrderID, wire.Shipped)
 	if o.Hold != nil {
 		t.Errorf("hold %+v", o.Hold)
@@ -111,7 +119,7 @@ func TestAHoldExpires(t *testing.T) {
 
 func TestAPaymentHasADeadline(t *testing.T) {
 	t.Parallel()
-	w := newWorldWith(t, 1, orders.Config{PayWithin: 200 * time.Millisecond})
+	w := newWorldWith(t, 1, with(func(s *wire.Settings) { s.PayWithin = 200 * time.Millisecond }))
 	w.before("payments.authorize", func(context.Context, string) error { return contract.ErrUnavailable })
 	o := w.reaches(t, w.place(t, request("c1", "tok_ok")).OrderID, wire.Cancelled)
 	if o.Reason != wire.ReasonPaymentTimeout {

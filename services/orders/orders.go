@@ -100,7 +100,7 @@ func (s *Service) addWorker(conn *bus.Conn) error {
 	s.defined = define(s.orders, partners{s.client}, newAlarms(t), firms, newReports(t))
 	worker, err := flow.NewWorker(conn, orders.Descriptor.Name,
 		s.defined.all(),
-		flow.WithSchedules(flow.Cron(nightly, s.cfg.ReconcileAt, s.defined.reconcile, reconcileInput{}, flow.Skip)))
+		flow.WithSchedules(flow.Cron(nightly, s.cfg.Settings().ReconcileAt, s.defined.reconcile, reconcileInput{}, flow.Skip)))
 	if err != nil {
 		return err
 	}

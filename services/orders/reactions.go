@@ -90,11 +90,12 @@ func heard(err error) event.Outcome {
 
 // checkoutOf is what the checkout of an order begins with under the settings of now.
 func (cfg Config) checkoutOf(id string, e orders.OrderPlaced) checkoutInput {
+	now := cfg.Settings()
 	in := checkoutInput{
-		OrderID: id, Total: e.Total, Reference: e.PaymentReference, ShipTo: e.ShipTo, PayMS: cfg.PayWithin.Milliseconds(),
+		OrderID: id, Total: e.Total, Reference: e.PaymentReference, ShipTo: e.ShipTo, PayMS: now.PayWithin.Milliseconds(),
 	}
-	if e.Total.Minor > cfg.HoldOver {
-		in.Hold = &holdInput{Reason: orders.HoldOverLimit, ForMS: cfg.HoldFor.Milliseconds()}
+	if now.HoldOver > 0 && e.Total.Minor > now.HoldOver {
+		in.Hold = &holdInput{Reason: orders.HoldOverLimit, ForMS: now.HoldFor.Milliseconds()}
 	}
 	for _, l := range e.Lines {
 		in.Lines = append(in.Lines, line.Line{SKU: l.SKU, Quantity: l.Quantity})

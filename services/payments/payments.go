@@ -14,23 +14,20 @@ package payments
 
 import (
 	"context"
-	"time"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/eventstore"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/contracts/payments"
 	"github.com/ordermesh/ordermesh/services/payments/domain"
 )
 
-// defaultPatience is how long the provider may take for an answer.
-const defaultPatience = 2 * time.Second
-
 // Config of the service. The zero value works.
 type Config struct {
-	Provider Provider      // nil is the sandbox's provider, over the wire
-	Patience time.Duration // how long the provider may take before it is queried; 0 is two seconds
-	Cache    int           // payments kept in memory; 0 for the event store's default
+	Provider Provider                 // nil is the sandbox's provider, over the wire
+	Settings func() payments.Settings // asked for each call of the provider; nil are the defaults
+	Cache    int                      // payments kept in memory; 0 for the event store's default
 }
 
 // Service answers the methods of payments.
@@ -79,7 +76,7 @@ type desk struct {
 	payments *eventstore.Entity[domain.Payment, domain.Command, payments.Event]
 	provider Provider
 	keys     opener
-	patience time.Duration
+	settings func() payments.Settings
 }
 
 // opener turns a payment reference back into the token.
@@ -92,11 +89,11 @@ func newDesk(log eventstore.Log, keys opener, cfg Config) *desk {
 	if cfg.Cache > 0 {
 		opts = append(opts, eventstore.WithCache(cfg.Cache))
 	}
-	if cfg.Patience <= 0 {
-		cfg.Patience = defaultPatience
+	if cfg.Settings == nil {
+		cfg.Settings = config.Fixed(config.Defaults[payments.Settings]())
 	}
 	return &desk{
 		payments: eventstore.NewEntity(log, payments.Events, domain.Decide, domain.Evolve, opts...),
-		provider: cfg.Provider, keys: keys, patience: cfg.Patience,
+		provider: cfg.Provider, keys: keys, settings: cfg.Settings,
 	}
 }

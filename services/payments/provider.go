@@ -133,7 +133,7 @@ var errSilent = contract.ErrUnavailable.Sayf("the payment provider does not answ
 
 // bounded leaves half of the remaining time for a query, should this call time out.
 func (d *desk) bounded(ctx context.Context, call func(context.Context) (sandbox.Charge, error)) (sandbox.Charge, error) {
-	patience := d.patience
+	patience := d.settings().Patience
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = min(patience, time.Until(deadline)/2)
 	}

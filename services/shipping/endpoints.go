@@ -24,7 +24,7 @@ func (d *depot) create(ctx context.Context, r shipping.CreateShipment) (shipping
 		return done, err
 	}
 	parcel, err := d.carrier.Ship(ctx, sandbox.ShipParcel{
-		OrderID: r.OrderID, To: r.ShipTo, Lines: r.Lines, TransitMS: d.transit.Milliseconds(),
+		OrderID: r.OrderID, To: r.ShipTo, Lines: r.Lines, TransitMS: d.settings().Transit.Milliseconds(),
 	})
 	switch {
 	case errors.Is(err, sandbox.ErrCancelled): // a cancellation was here first

@@ -8,26 +8,20 @@ package shipping
 
 import (
 	"context"
-	"time"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/eventstore"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/contracts/shipping"
 	"github.com/ordermesh/ordermesh/services/shipping/domain"
 )
 
-const defaultTransit = time.Second
-
-// Instant is a Config.Transit for parcels that are delivered as soon as they are handed
-// over.
-const Instant time.Duration = -1
-
 // Config of the service. The zero value works.
 type Config struct {
-	Carrier Carrier       // nil is the sandbox's carrier, over the wire
-	Transit time.Duration // from hand-over to delivery; 0 is one second, Instant none
-	Cache   int           // shipments kept in memory; 0 for the event store's default
+	Carrier  Carrier                  // nil is the sandbox's carrier, over the wire
+	Settings func() shipping.Settings // asked for each shipment; nil are the defaults
+	Cache    int                      // shipments kept in memory; 0 for the event store's default
 }
 
 // Service answers the methods of shipping.
@@ -64,7 +58,7 @@ func (s *Service) Ready() <-chan struct{} { return s.server.Ready() }
 type depot struct {
 	shipments *eventstore.Entity[domain.Shipment, domain.Command, shipping.Event]
 	carrier   Carrier
-	transit   time.Duration
+	settings  func() shipping.Settings
 }
 
 func newDepot(log eventstore.Log, cfg Config) *depot {
@@ -72,11 +66,11 @@ func newDepot(log eventstore.Log, cfg Config) *depot {
 	if cfg.Cache > 0 {
 		opts = append(opts, eventstore.WithCache(cfg.Cache))
 	}
-	if cfg.Transit == 0 {
-		cfg.Transit = defaultTransit
+	if cfg.Settings == nil {
+		cfg.Settings = config.Fixed(config.Defaults[shipping.Settings]())
 	}
 	return &depot{
 		shipments: eventstore.NewEntity(log, shipping.Events, domain.Decide, domain.Evolve, opts...),
-		carrier:   cfg.Carrier, transit: max(cfg.Transit, 0),
+		carrier:   cfg.Carrier, settings: cfg.Settings,
 	}
 }

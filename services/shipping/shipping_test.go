@@ -12,6 +12,7 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/bustest"
+	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
@@ -55,7 +56,7 @@ func newWorld(t *testing.T, b *bustest.Broker, transit time.Duration, hook func(
 func (w *world) serve(transit time.Duration, hook func(Carrier) Carrier) {
 	w.t.Helper()
 	conn := w.broker.Dial(w.t, bustest.WithService("shipping"))
-	cfg := Config{Transit: transit}
+	cfg := Config{Settings: config.Fixed(shipping.Settings{Transit: transit})}
 	if hook != nil {
 		cfg.Carrier = hook(newSandboxCarrier(conn))
 	}
@@ -137,7 +138,7 @@ func TestAShipmentGoesItsWay(t *testing.T) {
 
 func TestInstantDelivery(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, bustest.Server(t, streams), Instant, nil)
+	w := newWorld(t, bustest.Server(t, streams), 0, nil)
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
@@ -312,7 +313,7 @@ func TestDerivedPermissionsAreEnough(t *testing.T) {
 	c, err := sandbox.NewCarrier(dial("carrier"), sandbox.CarrierConfig{})
 	check(t, err)
 	bustest.Run(t, c)
-	s, err := New(dial("shipping"), Config{Transit: time.Second})
+	s, err := New(dial("shipping"), Config{})
 	check(t, err)
 	bustest.Run(t, s)
 	w := &world{t: t, broker: b, client: rpc.NewClient(b.Dial(t))}

@@ -1,0 +1,59 @@
+package config_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus/config"
+)
+
+// FuzzValue: whatever stands in the bucket is either refused, and nothing changes, or
+// leaves settings within their bounds.
+func FuzzValue(f *testing.F) {
+	for _, s := range []string{
+		"", "50000", `"50000"`, "5e3", "0x10", "9223372036854775808", "-1", "1_000", " 7 ", "2s", "1h1m", "1e9h", "NaN", "true", "TRUE", "null",
+		`{"amount":1,"currency":"EUR"}`, `{"amount":1,"amount":2}`, `"`, "\xff", "\x00", "\u202e", "٣", "+5", "fast", "[1]", strings.Repeat("9", 9000),
+	} {
+		f.Add(s)
+	}
+	schema := newSchema(f)
+	names := []string{"limit", "least", "wait", "open", "mode", "note", "size", "price", "cache", "api_key", "colour", "a.b"}
+	f.Fuzz(func(t *testing.T, value string) {
+		for _, name := range names {
+			list := []config.Entry{{Key: "shop.limit", Value: "77", Revision: 1}, {Key: "shop." + name, Value: value, Revision: 2}}
+			after, err := config.Expect(schema, nil, list)
+			check(t, err)
+			if after.Revision != 2 || len(after.Refused) > 1 {
+				t.Fatalf("%s=%q: %+v", name, value, after)
+			}
+			refused := config.Check(schema, nil, list[:1], name, value) != nil
+			if refused != (len(after.Refused) == 1) {
+				t.Fatalf("%s=%q: set and watch do not agree: %+v", name, value, after.Refused)
+			}
+			for _, s := range after.Settings {
+				if from := s.From; refused && s.Name == name && name != "limit" && from != config.Default {
+					t.Fatalf("%s=%q is refused and taken: %+v", name, value, s)
+				}
+			}
+			if text, err := config.Text([]byte(value)); err == nil && !refused && name == "wait" {
+				if d, err := time.ParseDuration(text); err != nil || d < 0 || d > time.Hour {
+					t.Fatalf("wait is %v, %v", d, err)
+				}
+			}
+		}
+	})
+}
+
+// FuzzFile: YAML is read or refused.
+func FuzzFile(f *testing.F) {
+	for _, s := range []string{"shop:\n  limit: 1\n", "a: &b {c: 1}\nd: *b", "? [x]\n: 1", "shop: {limit: 1, limit: 2}", "---\n---\n", "!!binary x", "a: !!float 1", "<<: {a: 1}", strings.Repeat("[", 200)} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if n, err := config.ParseFile(data); err == nil && n > math.MaxInt32 {
+			t.Fatal(n)
+		}
+	})
+}

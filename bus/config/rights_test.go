@@ -1,0 +1,50 @@
+package config_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/bustest"
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/embedded/natsd"
+)
+
+// TestDerivedPermissions: a service's user can read its settings and tell of them, in
+// production, too, and neither write settings nor tell for others.
+func TestDerivedPermissions(t *testing.T) {
+	t.Parallel()
+	allowed := shop.Permissions(contract.Production)
+	b := bustest.Server(t, bustest.WithServices(shop), bustest.WithServer(natsd.Config{DefaultUser: "admin", Users: []natsd.User{
+		{Name: "admin", Admin: true},
+		{Name: "shop", Password: "p", Publish: allowed.Publish, Subscribe: allowed.Subscribe, AllowResponses: allowed.Responses},
+	}}))
+	conn := b.Dial(t, bustest.WithService("shop"), bustest.WithUser("shop", "p"))
+	stop := conn.WatchDenied(func(d bus.Denied) { t.Error(d) })
+	l, end := launch(t, conn, nil)
+	kv := bucket(t, b.Dial(t))
+	put(t, kv, "shop.limit", "nonsense")
+	reached(t, l, put(t, kv, "shop.limit", "12"))
+	verified := l.Status().Verified
+	bustest.Eventually(t, time.Minute, func() bool { return l.Status().Verified.After(verified) }, "the revision to be compared")
+	s := store(t, b.Dial(t))
+	bustest.Eventually(t, time.Minute, func() bool {
+		list, err := s.Instances(t.Context(), "shop")
+		return err == nil && len(list) == 1 && list[0].Revision == 2
+	}, "the report")
+	end()
+	stop()
+	var denied atomic.Int32
+	defer conn.WatchDenied(func(bus.Denied) { denied.Add(1) })()
+	forbidden := []string{
+		"$KV.config.shop.limit", "$KV.config.other.limit", "$KV.config_status.other.instance.x", "$JS.API.DIRECT.GET.KV_config",
+		"$JS.API.STREAM.MSG.GET.KV_config", "$JS.API.DIRECT.GET.KV_config.$KV.config.other.>", "$JS.API.CONSUMER.CREATE.KV_config.x.$KV.config.other.>",
+		"$JS.API.STREAM.PURGE.KV_config",
+	}
+	for _, subject := range forbidden {
+		check(t, conn.NATS().Publish(subject, []byte("13")))
+	}
+	check(t, conn.NATS().Flush())
+	bustest.Eventually(t, time.Minute, func() bool { return int(denied.Load()) == len(forbidden) }, "every subject to be denied")
+}

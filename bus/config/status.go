@@ -1,0 +1,163 @@
+package config
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
+)
+
+const (
+	reportEvery = 10 * time.Second
+	reportLife  = 3 * reportEvery
+	reportPause = 50 * time.Millisecond // between two reports at least
+	refusedLife = 7 * 24 * time.Hour
+
+	instances = ".instance." // keys of the bucket: <service>.instance.<id>
+	refusals  = ".refused."  // <service>.refused.<setting>
+
+	keySetting  = "setting"
+	keyRevision = "revision"
+)
+
+// Instance is what an instance of a service tells about its settings.
+type Instance struct {
+	Service  string    `json:"service"`
+	Instance string    `json:"instance"`
+	Host     string    `json:"host"`
+	PID      int       `json:"pid"`
+	Started  time.Time `json:"started"`
+	Revision uint64    `json:"revision"` // of the bucket's last change to the service that it has looked at
+	Verified time.Time `json:"verified"` // when that was last compared with the bucket
+	Settings []Running `json:"settings"`
+	Refused  []Refusal `json:"refused"`
+
+	Reported time.Time `json:"reported,omitzero"` // when this was told; set by who reads it
+}
+
+// Running is a setting as an instance runs it.
+type Running struct {
+	Name  string `json:"name"`
+	Value string `json:"value"` // "[secret]" for a secret that is there
+	From  Layer  `json:"from"`
+	Where string `json:"where,omitzero"`
+}
+
+func reported(s contract.Setting, v Value) Running {
+	r := Running{Name: s.Name, Value: v.Text, From: v.Layer, Where: v.Where}
+	if s.Type == contract.SettingSecret && !v.secret.IsZero() {
+		r.Value = v.secret.String()
+	}
+	return r
+}
+
+// report writes what this instance runs into the bucket of reports: at once when it has
+// changed, and now and then, because a report goes when it is not renewed.
+func (w *watch) report(ctx context.Context) error {
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	told := map[string]uint64{} // revisions of refusals that were written
+	for {
+		select {
+		case <-ctx.Done():
+			w.leave()
+			return nil
+		case <-tick.C:
+		case <-w.wake:
+		}
+		if err := w.write(ctx, told); err != nil && ctx.Err() == nil {
+			w.conn.Telemetry().Logger.DebugContext(ctx, "the report about settings was not stored", telemetry.KeyError, err.Error())
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(reportPause):
+		}
+	}
+}
+
+func (w *watch) write(ctx context.Context, told map[string]uint64) error {
+	status := w.status()
+	if err := w.put(ctx, w.schema.service+instances+status.Instance, status, reportLife); err != nil {
+		return err
+	}
+	for _, r := range status.Refused {
+		name := strings.TrimPrefix(r.Key, w.schema.service+".")
+		if told[r.Key] == r.Revision || strings.ContainsFunc(name, unprintable) {
+			continue
+		}
+		if err := w.put(ctx, w.schema.service+refusals+name, r, refusedLife); err != nil {
+			return err
+		}
+		told[r.Key] = r.Revision
+	}
+	return nil
+}
+
+// unprintable finds what a key of a bucket cannot have.
+func unprintable(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-/_=.", r)
+}
+
+// put writes a key that goes after a time. The client library has no way to rewrite a key
+// with a new time to live, so the message is written by hand.
+func (w *watch) put(ctx context.Context, key string, v any, life time.Duration) error {
+	data, err := contract.Marshal(v)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	_, err = w.conn.JetStream().Publish(ctx, "$KV."+contract.ConfigStatusKV+"."+key, data, jetstream.WithMsgTTL(life))
+	return err
+}
+
+// leave takes the report back when the instance ends.
+func (w *watch) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	kv, err := w.conn.JetStream().KeyValue(ctx, contract.ConfigStatusKV)
+	if err != nil {
+		return // it goes by itself
+	}
+	_ = kv.Purge(ctx, w.schema.service+instances+w.self.Instance, jetstream.PurgeTTL(reportLife))
+}
+
+// meters are what Prometheus sees.
+type meters struct {
+	revision, refused, age      prometheus.Gauge
+	changes, refusals, restarts prometheus.Counter
+}
+
+func newMeters(t *telemetry.Telemetry, service string) meters {
+	const label = "service"
+	return meters{
+		revision: t.Gauge("config_revision", "Revision of the bucket config that the instance runs.", label).WithLabelValues(service),
+		refused:  t.Gauge("config_refused_settings", "Settings in the bucket that cannot be used now.", label).WithLabelValues(service),
+		age:      t.Gauge("config_age_seconds", "Time since the settings were known to be those of the bucket.", label).WithLabelValues(service),
+		changes:  t.Counter("config_changes_total", "Changes of settings that took effect.", label).WithLabelValues(service),
+		refusals: t.Counter("config_refusals_total", "Values in the bucket that were refused.", label).WithLabelValues(service),
+		restarts: t.Counter("config_rereads_total", "Times that the bucket had to be read again after something broke.", label).WithLabelValues(service),
+	}
+}
+
+// age keeps the metric of that name up to date.
+func (w *watch) age(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			w.mu.Lock()
+			age := now.Sub(w.verified)
+			w.mu.Unlock()
+			w.meters.age.Set(age.Seconds())
+		}
+	}
+}
