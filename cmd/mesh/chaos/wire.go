@@ -57,6 +57,10 @@ type placement struct {
 	ShipTo     address `json:"ship_to"`
 }
 
+type approval struct {
+	OrderID string `json:"order_id"`
+}
+
 type placed struct {
 	OrderID string `json:"order_id"`
 	Status  string `json:"status"`
