@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -27,8 +28,7 @@ func TestCancelAtRandomMoments(t *testing.T) {
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(32)
 	for i := range orders {
-		m := moments{id: fmt.Sprintf("random-%d", i), held: i%4 == 0}
-		m.cancel, m.approve = time.Duration(random.Int64N(int64(maxMoment))), time.Duration(random.Int64N(int64(maxMoment)))
+		m := moments{id: fmt.Sprintf("random-%d", i), held: i%4 == 0, cancel: moment(random), approve: moment(random)}
 		group.Go(func() error { return m.run(ctx, r) })
 	}
 	if err := group.Wait(); err != nil {
@@ -40,8 +40,11 @@ func TestCancelAtRandomMoments(t *testing.T) {
 	}
 }
 
-// maxMoment is about twice what a checkout takes beside thirty others.
-const maxMoment = 250 * time.Millisecond
+// moment is 5 ms to 5 s, as often below as above 160 ms: before, amid and after a checkout
+// on a fast machine and on a busy one.
+func moment(random *rand.Rand) time.Duration {
+	return time.Duration(float64(5*time.Millisecond) * math.Pow(1000, random.Float64()))
+}
 
 // moments is one order and when what happens to it.
 type moments struct {
