@@ -1,10 +1,18 @@
-// Package orders is the orders service: it places orders at the catalog's prices,
-// shows and cancels them, and runs the checkout that takes each from placed to the
-// carrier.
+// Package orders is the orders service: it places orders at the catalog's prices, shows,
+// cancels and refunds them, has people decide about some, and runs the flows of an
+// order's life: the checkout that takes it to the carrier, the watch over its delivery,
+// its refunds, and every night the comparison of all orders with the outside books.
 //
 // It promises that an order that was answered is stored and will be checked out, that
-// the same request under the same id or idempotency key gives one order, and that no
+// the same request under the same id or idempotency key gives one order, that a cancel
+// before dispatch always wins, that no more is refunded than was paid, and that no
 // payment token is ever stored: it is sealed for the payments service at once.
+//
+// The order's own commands decide, flows only carry out: a signal wakes a checkout, and
+// what it then does is what the order says. Everything that follows from an event is
+// started by one durable consumer of the orders' events, never by an endpoint, so that
+// nothing is lost between the two.
+//
 // It is not for prices, stock or money: it asks those who own them.
 package orders
 
