@@ -46,6 +46,46 @@ func long(conn *bus.Conn) flow.Definition[args, result] {
 	})
 }
 
+// wide is a flow of ten parallel steps of ten milliseconds and more, and then of a race.
+func wide(conn *bus.Conn) flow.Definition[args, result] {
+	return flow.Define("wide", 1, func(run *flow.Run, in args) (result, error) {
+		tell := func(ctx context.Context, step string) error {
+			text := fmt.Sprintf("%s %s %s %d", run.ID(), step, run.Key(step), os.Getpid())
+			_, err := conn.NATS().RequestWithContext(ctx, effectSubject, []byte(text))
+			return err
+		}
+		var branches []flow.Branch
+		var results []*flow.Promise[int]
+		for i := range 10 {
+			step := fmt.Sprint("s", i)
+			p := flow.Parallel(step, func(ctx context.Context) (int, error) {
+				if err := tell(ctx, step); err != nil {
+					return 0, err
+				}
+				return i, pause(ctx, time.Duration(10+10*i)*time.Millisecond)
+			})
+			branches, results = append(branches, p), append(results, p)
+		}
+		if err := flow.All(run, branches...); err != nil {
+			return result{}, err
+		}
+		sum := 0
+		for _, p := range results {
+			sum += p.Value()
+		}
+		slow := flow.Parallel("slow", func(ctx context.Context) (int, error) { return 0, pause(ctx, time.Hour) }, flow.WithTimeout(2*time.Hour))
+		quick := flow.Parallel("quick", func(ctx context.Context) (int, error) { return 1, pause(ctx, 5*time.Millisecond) })
+		winner, err := flow.Race(run, slow, quick)
+		if err == nil && (winner != 1 || sum != 45) {
+			err = fmt.Errorf("branch %d has won, the sum is %d", winner, sum)
+		}
+		if err != nil {
+			return result{}, err
+		}
+		return result(in), nil
+	})
+}
+
 // childMain runs the worker and does not return, in a process that was started for it.
 func childMain() {
 	url := os.Getenv(childEnv)
@@ -56,7 +96,7 @@ func childMain() {
 	defer stop()
 	conn, err := bus.Dial(ctx, bus.Config{URL: url, Service: service})
 	exitOn(err)
-	w, err := flow.NewWorker(conn, service, []flow.Registered{long(conn), doze()})
+	w, err := flow.NewWorker(conn, service, []flow.Registered{long(conn), wide(conn), doze()})
 	exitOn(err)
 	go func() {
 		<-w.Ready()

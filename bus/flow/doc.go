@@ -84,6 +84,10 @@
 // messages have their names. An object is there before what refers to it, and its name
 // is made of its instance and its content, so that a repeat is the same object.
 //
+// Parallel steps of [All] are a record each, in the order in which they come to an
+// outcome; [Race] is one record, the winner's. What is known of the attempts of the others
+// is stored beside them, so that a crash repeats only what has no record.
+//
 // # Retention
 //
 // When a flow has ended its journal stays for a week. Then the journal is replaced by a

@@ -58,7 +58,12 @@ func (w *world) balanced(n int) {
 // flowing starts flows and waits for all of them in the background.
 func (w *world) flowing(prefix string, n int) (ids []string, wait func()) {
 	w.t.Helper()
-	def := flow.Declare[args, result]("long", 1)
+	return w.flowingOf("long", prefix, n)
+}
+
+func (w *world) flowingOf(name, prefix string, n int) (ids []string, wait func()) {
+	w.t.Helper()
+	def := flow.Declare[args, result](name, 1)
 	var wg sync.WaitGroup
 	for i := range n {
 		id := fmt.Sprint(prefix, i)

@@ -198,6 +198,10 @@ func (in *instance) call(r *Run) (out []byte, crash any, err error) {
 // conclude ends the flow as the function, or a cancel, decided.
 func (in *instance) conclude(r *Run, out []byte, err error) {
 	_, bad := errors.AsType[unrecordable](err)
+	if left := r.unfinished(); left != nil {
+		in.park(fmt.Sprintf("the code does not follow the journal: at index %d the journal has %s, the code ends",
+			left.Index, describe(left.Kind, left.Name, left.Hash)))
+	}
 	switch {
 	case bad:
 		in.park(fmt.Sprintf("the flow's result cannot be journaled: %v", err))

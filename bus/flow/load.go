@@ -194,6 +194,10 @@ func (in *instance) resume(p page, sequence uint64) {
 	}) {
 		return
 	}
+	if p.Open != nil && !p.Open.Kind.known() {
+		in.yield("the journal has an operation of the kind " + string(p.Open.Kind))
+		return
+	}
 	if unknown := unknownKind(in.history); unknown != "" {
 		in.yield("the journal has a record of the kind " + unknown)
 		return

@@ -8,8 +8,8 @@ import (
 )
 
 // kind says what a record of the journal stands for. Kinds are stored: they are
-// never renamed. "branch" is reserved for parallel steps; a build that meets a kind it
-// does not know hands the flow back instead of guessing.
+// never renamed; a build that meets a kind it does not know hands the flow back instead
+// of guessing.
 type kind string
 
 const (
@@ -21,12 +21,15 @@ const (
 	kindSignal  kind = "signal"  // a signal that was taken, or waited for in vain
 	kindChild   kind = "child"   // a child flow that was started
 	kindOutcome kind = "outcome" // how a child flow ended
+	kindBranch  kind = "branch"  // the outcome of one of several parallel steps
+	kindRace    kind = "race"    // the winner of several parallel steps
+	kindAll     kind = "all"     // never closed: parallel steps under way, whose outcomes are branches
 )
 
 // known reports whether this build can replay records of the kind.
 func (k kind) known() bool {
 	switch k {
-	case kindStep, kindUndo, kindNow, kindCancel, kindTimer, kindSignal, kindChild, kindOutcome:
+	case kindStep, kindUndo, kindNow, kindCancel, kindTimer, kindSignal, kindChild, kindOutcome, kindBranch, kindRace, kindAll:
 		return true
 	}
 	return false
@@ -61,6 +64,8 @@ type record struct {
 	Due     int64        `json:"due,omitzero"`     // open: when the next attempt is due or the wait is over, Unix milliseconds
 	Intent  bool         `json:"intent,omitzero"`  // open: a step that must not repeat was about to run
 	Outcome string       `json:"outcome,omitzero"` // how it ended, where there is more than one way
+
+	Branches []record `json:"branches,omitzero"` // open: the parallel steps whose attempts left a trace
 }
 
 // append encodes the record.
@@ -82,6 +87,17 @@ func (r *record) append(b []byte) []byte {
 		b = append(b, `,"intent":true`...)
 	}
 	b = appendMember(b, "outcome", r.Outcome)
+	for i := range r.Branches {
+		if i == 0 {
+			b = append(appendName(b, "branches"), '[')
+		} else {
+			b = append(b, ',')
+		}
+		b = r.Branches[i].append(b)
+		if i == len(r.Branches)-1 {
+			b = append(b, ']')
+		}
+	}
 	return append(b, '}')
 }
 

@@ -66,6 +66,12 @@ type panicError struct{ value any }
 
 func (p panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
+// nestedError is a panic by which an operation inside of a parallel step reaches the
+// flow's goroutine, which alone can park the flow.
+type nestedError string
+
+func (n nestedError) Error() string { return string(n) }
+
 // unrecordable wraps a result that cannot be written to the journal.
 type unrecordable struct{ error }
 

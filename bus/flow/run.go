@@ -21,7 +21,8 @@ type Run struct {
 	next      int // index of the next operation
 	names     names
 	undo      []call
-	inside    string // name of the step that is running
+	inside    string // name of the step that is running, or of those that run at the same time
+	parallel  bool   // it is the latter, on goroutines of their own
 	uuids     int
 	cancelled bool
 }
@@ -69,9 +70,14 @@ func (r *Run) Now() time.Time {
 
 // outside refuses operations inside of a step: their order would not be determined.
 func (r *Run) outside(name string) {
-	if r.inside != "" {
-		r.inst.park(fmt.Sprintf("%q is inside of the step %q: steps cannot be nested", name, r.inside))
+	if r.inside == "" {
+		return
 	}
+	text := fmt.Sprintf("%q is inside of the step %q: steps cannot be nested", name, r.inside)
+	if r.parallel {
+		panic(nestedError(text))
+	}
+	r.inst.park(text)
 }
 
 // claim takes a name. Names are unique within an instance, because keys derive from
@@ -144,6 +150,19 @@ func (r *Run) replay(k kind, name, hash string) *record {
 		leave()
 	}
 	return nil
+}
+
+// unfinished is what the journal has where the function has ended; compensations follow
+// the function.
+func (r *Run) unfinished() *record {
+	left := r.inst.open
+	if r.next < len(r.inst.history) {
+		left = &r.inst.history[r.next]
+	}
+	if left == nil || left.Kind == kindUndo || r.inst.beyond != nil { // a check says more
+		return nil
+	}
+	return left
 }
 
 // record closes the next operation. Nothing that follows a volatile record may

@@ -40,7 +40,7 @@ type WaitState struct {
 // StepState is one operation of an instance.
 type StepState struct {
 	Index    int
-	Kind     string // "step", "undo" (a compensation), "now", "cancel", "timer", "signal", "child", "outcome"
+	Kind     string // "step", "undo" (a compensation), "now", "cancel", "timer", "signal", "child", "outcome", "branch", "race"
 	Name     string
 	Done     bool // it has its outcome
 	Attempts int
@@ -118,7 +118,12 @@ func stateOf(p page, history []record) State {
 	}
 	if p.Open != nil {
 		open := stepState(p.Open, false)
-		s.Steps = append(s.Steps, open)
+		if len(p.Open.Branches) == 0 {
+			s.Steps = append(s.Steps, open)
+		}
+		for i := range p.Open.Branches {
+			s.Steps = append(s.Steps, stepState(&p.Open.Branches[i], false))
+		}
 		if p.Status == Waiting {
 			s.Wait = &WaitState{Kind: open.Kind, Name: open.Name, Since: open.At, Due: open.Due}
 		}

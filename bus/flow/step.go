@@ -232,34 +232,52 @@ func (r *Run) failed(c call, tries int, err error) (final error, done bool) {
 		Index: r.next, Kind: c.kind, Name: c.name, Hash: c.opts.hash,
 		At: time.Now().UnixMilli(), Tries: tries, Last: brief(err.Error()),
 	}
-	crash, panicked := errors.AsType[panicError](err)
-	_, bad := errors.AsType[unrecordable](err)
-	refused := contract.IsRefusal(err) && !bad
+	v := c.judge(tries, err)
 	switch {
-	case bad:
+	case v.park != "":
+		open.Intent = v.intent
 		in.open = open
-		in.parkOpen(fmt.Sprintf("the result of the step %q cannot be journaled: %v", c.name, err))
-	case c.kind == kindUndo && (refused || c.opts.retry.exhausted(tries)):
-		in.open = open
-		in.parkOpen(fmt.Sprintf("the compensation %q failed: %v", c.name, err))
-	case refused || (c.opts.retry.exhausted(tries) && !c.opts.once):
-		e := stepError(c.name, tries, err)
-		r.record(&record{Kind: c.kind, Name: c.name, Hash: c.opts.hash, Tries: tries, Err: contract.EncodeError(e), Last: open.Last}, true)
+		in.parkOpen(v.park)
+	case v.final != nil:
+		r.record(&record{Kind: c.kind, Name: c.name, Hash: c.opts.hash, Tries: tries, Err: contract.EncodeError(v.final), Last: open.Last}, true)
 		in.logRefused(c.name, tries, err)
-		return e, true
-	case c.opts.once:
-		open.Intent = true
-		in.open = open
-		in.parkOpen(inDoubt(c.name, err.Error()))
-	case panicked && tries >= panicAttempts:
-		in.open = open
-		in.parkOpen(fmt.Sprintf("the step %q panicked %d times: %v", c.name, tries, crash.value))
+		return v.final, true
 	}
 	in.logRetry(c.name, tries, err)
 	pause := c.opts.retry.pause(tries, err)
 	open.Due = time.Now().Add(pause).UnixMilli()
 	in.rest(open, nil)
 	return nil, false
+}
+
+// verdict is what follows from a failed attempt: the step is tried again, has failed for
+// good, or the flow is stuck.
+type verdict struct {
+	final  *contract.Error
+	park   string // why it is stuck
+	intent bool   // and whether the step may have taken effect
+}
+
+func (c call) judge(tries int, err error) verdict {
+	if nested, ok := errors.AsType[nestedError](err); ok {
+		return verdict{park: nested.Error()}
+	}
+	crash, panicked := errors.AsType[panicError](err)
+	_, bad := errors.AsType[unrecordable](err)
+	refused := contract.IsRefusal(err) && !bad
+	switch {
+	case bad:
+		return verdict{park: fmt.Sprintf("the result of the step %q cannot be journaled: %v", c.name, err)}
+	case c.kind == kindUndo && (refused || c.opts.retry.exhausted(tries)):
+		return verdict{park: fmt.Sprintf("the compensation %q failed: %v", c.name, err)}
+	case refused || (c.opts.retry.exhausted(tries) && !c.opts.once):
+		return verdict{final: stepError(c.name, tries, err)}
+	case c.opts.once:
+		return verdict{park: inDoubt(c.name, err.Error()), intent: true}
+	case panicked && tries >= panicAttempts:
+		return verdict{park: fmt.Sprintf("the step %q panicked %d times: %v", c.name, tries, crash.value)}
+	}
+	return verdict{}
 }
 
 func inDoubt(name, why string) string {
@@ -285,11 +303,17 @@ func (in *instance) patience(c call) time.Duration {
 	return c.opts.timeout
 }
 
-// attempt calls the step once, in a span if there are any. A panic becomes an error;
-// its stack is logged.
-func (r *Run) attempt(c call) (raw []byte, err error) {
-	in := r.inst
-	ctx, cancel := context.WithTimeout(in.base, in.patience(c))
+// attempt calls the step once.
+func (r *Run) attempt(c call) ([]byte, error) {
+	r.inside = c.name
+	defer func() { r.inside = "" }()
+	return r.inst.attempt(r.inst.base, c, r.inst.patience(c))
+}
+
+// attempt calls a step once, in a span if there are any. A panic becomes an error; its
+// stack is logged.
+func (in *instance) attempt(ctx context.Context, c call, patience time.Duration) (raw []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if tel := in.eng.telemetry; tel.Tracing() {
 		var span trace.Span
@@ -297,10 +321,12 @@ func (r *Run) attempt(c call) (raw []byte, err error) {
 		in.describe(span, c.name)
 		defer func() { telemetry.End(span, err) }()
 	}
-	r.inside = c.name
 	defer func() {
-		r.inside = ""
-		if v := recover(); v != nil {
+		switch v := recover().(type) {
+		case nil:
+		case nestedError:
+			raw, err = nil, v
+		default:
 			in.logPanic(c.name, v)
 			raw, err = nil, panicError{v}
 		}

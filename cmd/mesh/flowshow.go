@@ -309,7 +309,7 @@ func stepNote(s flows.StepInfo, now time.Time) string {
 	}
 	if !s.Done && !s.Due.IsZero() {
 		what := "until "
-		if s.Kind == "step" || s.Kind == "undo" {
+		if s.Kind == "step" || s.Kind == "undo" || s.Kind == "branch" {
 			what = "next attempt "
 		}
 		notes = append(notes, what+moment(s.Due, now)+due(s.Due, now))

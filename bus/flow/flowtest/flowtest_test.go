@@ -320,3 +320,144 @@ func TestLargeValuesWhereverItCrashes(t *testing.T) {
 		}
 	}, flowtest.SignalAt(time.Second, "tell", "1", big("t")))
 }
+
+// parallel has branches that succeed, that fail twice and that pause for long, then a
+// race, then a step with what came out.
+func parallel(l *ledger, third string) flow.Definition[order, string] {
+	flaky, rare := 0, 0 // of the far sides, which no crash resets
+	return flow.Define("parallel", 1, func(run *flow.Run, _ order) (string, error) {
+		note := func(name string) string { l.effect(name, run.Key(name)); return name }
+		flow.Compensate(run, "undo", func(context.Context) error { note("undo"); return nil })
+		a := flow.Parallel("a", func(context.Context) (string, error) { return note("a"), nil })
+		b := flow.Parallel("b", func(context.Context) (string, error) {
+			if flaky++; flaky < 3 {
+				return "", errors.New("no connection")
+			}
+			return note("b"), nil
+		})
+		c := flow.Parallel("c", func(context.Context) (string, error) {
+			if rare++; rare < 2 || third == "never" {
+				return "", errors.New("closed at night")
+			}
+			if third == "refused" {
+				return "", errDeclined
+			}
+			return note("c"), nil
+		}, flow.WithRetry(flow.Retry{First: 8 * time.Hour, Max: 8 * time.Hour}))
+		if err := flow.All(run, a, b, c); err != nil {
+			return "", err
+		}
+		timed := func(name string, d time.Duration) *flow.Promise[string] {
+			return flow.Parallel(name, func(ctx context.Context) (string, error) {
+				select {
+				case <-time.After(d):
+					return note(name), nil
+				case <-ctx.Done():
+					return "", ctx.Err()
+				}
+			})
+		}
+		slow, quick := timed("slow", 20*time.Second), timed("quick", 10*time.Second)
+		winner, err := flow.Race(run, slow, quick)
+		if err != nil {
+			return "", err
+		}
+		text := fmt.Sprint(a.Value(), b.Value(), c.Value(), winner, slow.Value(), quick.Value())
+		return flow.Step(run, "end", func(context.Context) (string, error) { note("end"); return text, nil })
+	})
+}
+
+func TestParallelStepsWhereverItCrashes(t *testing.T) {
+	t.Parallel()
+	var l *ledger
+	flowtest.CrashEverywhere(t, func() flow.Definition[order, string] {
+		l = &ledger{keys: map[string]int{}}
+		return parallel(l, "")
+	}, order{ID: "o1"}, func(t *testing.T, o flowtest.Outcome[string]) {
+		if o.Status != flow.Completed || o.Out != "abc1quick" {
+			t.Errorf("outcome %+v", o)
+		}
+		if len(l.order) != 5 {
+			t.Errorf("effects %v", l.order)
+		}
+	})
+}
+
+func TestAFailedBranchCompensatesTheSameWhereverItCrashes(t *testing.T) {
+	t.Parallel()
+	var l *ledger
+	flowtest.CrashEverywhere(t, func() flow.Definition[order, string] {
+		l = &ledger{keys: map[string]int{}}
+		return parallel(l, "refused")
+	}, order{ID: "o1"}, func(t *testing.T, o flowtest.Outcome[string]) {
+		if o.Status != flow.Failed || !errors.Is(o.Err, errDeclined) {
+			t.Errorf("outcome %+v", o)
+		}
+		if len(l.order) != 3 || l.order[2] != "undo" {
+			t.Errorf("effects %v", l.order)
+		}
+	})
+}
+
+func TestACancelledGroupWhereverItCrashes(t *testing.T) {
+	t.Parallel()
+	var l *ledger
+	flowtest.CrashEverywhere(t, func() flow.Definition[order, string] {
+		l = &ledger{keys: map[string]int{}}
+		return parallel(l, "never")
+	}, order{ID: "o1"}, func(t *testing.T, o flowtest.Outcome[string]) {
+		if o.Status != flow.Cancelled {
+			t.Errorf("outcome %+v", o)
+		}
+		if len(l.order) != 3 || l.order[2] != "undo" {
+			t.Errorf("effects %v", l.order)
+		}
+	}, flowtest.CancelAt(time.Hour, "enough"))
+}
+
+// A group with other branches than the journal has is parked, whether some of them have
+// an outcome or only attempts.
+func TestAGroupThatChangesIsParked(t *testing.T) {
+	t.Parallel()
+	one := func(context.Context) (int, error) { return 1, nil }
+	never := func(context.Context) (int, error) { return 0, errors.New("not now") }
+	night := flow.WithRetry(flow.Retry{First: time.Hour, Max: time.Hour})
+	define := func(branches ...func() flow.Branch) flow.Definition[int, int] {
+		return flow.Define("changes", 1, func(run *flow.Run, _ int) (int, error) {
+			var list []flow.Branch
+			for _, b := range branches {
+				list = append(list, b())
+			}
+			return 1, flow.All(run, list...)
+		})
+	}
+	a := func() flow.Branch { return flow.Parallel("a", one) }
+	b := func() flow.Branch { return flow.Parallel("b", never, night) }
+	c := func() flow.Branch { return flow.Parallel("c", one) }
+	for name, change := range map[string][2]flow.Definition[int, int]{
+		"an outcome":  {define(a, b), define(b, c)},
+		"an attempt":  {define(b), define(c)},
+		"another one": {define(a, b), define(a, b, c)},
+		"one less":    {define(a, b), define(a)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				log := flowtest.NewLog()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				r := flow.Rehearsal{Flow: change[0], ID: "x", Input: 1, Log: log}
+				if _, ended, err := r.Run(ctx); ended || err != nil {
+					t.Fatalf("it has ended: %v", err)
+				}
+				r.Flow = change[1]
+				if err := r.Signal("wake", "1", nil); err != nil {
+					t.Fatal(err)
+				}
+				if state, _, err := r.Run(t.Context()); err != nil || state.Status != flow.Stuck || !strings.Contains(state.Reason, "follow the journal") {
+					t.Errorf("state %+v, %v", state, err)
+				}
+			})
+		})
+	}
+}
