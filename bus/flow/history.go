@@ -50,9 +50,6 @@ func (c *Client) History(ctx context.Context, name, id string) (History, error) 
 		return History{}, fmt.Errorf("the flow %s %s: %w", name, id, err)
 	}
 	if p.condensed() {
-		return History{}, ErrNotFound.Sayf("the journal of the flow %s %s is not kept any more", name, id)
-	}
-	if p.condensed() {
 		return History{}, ErrNotFound.Sayf("of the flow %s %s only the result is left: it ended long ago", name, id)
 	}
 	if p.Records, err = loadHistory(ctx, c.log, p); err != nil {
