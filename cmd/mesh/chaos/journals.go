@@ -120,35 +120,55 @@ func (j *Journal) before(at time.Time) int {
 	return n
 }
 
+// Death is the end of a worker, or of its ownership.
+type Death struct {
+	Session    string
+	Partitions map[int]bool // that it owned
+	At         time.Time
+}
+
 // TakeOver is what the journals tell about the death of one worker.
 type TakeOver struct {
 	Running  int                   // flows under way at that moment, in partitions of all workers
 	Orphans  int                   // and in those of the dead one
 	Stored   int                   // steps of orphans whose results it had stored
-	Progress map[int]time.Duration // from the death until another one wrote a journal of a partition
+	Progress map[int]time.Duration // from the death until another one went on with a flow of a partition
 	Finished time.Duration         // from the death until the last orphan had ended
 }
 
-// TakeOver looks at what became of the partitions whose owner died at a moment.
-func (j *Journals) TakeOver(partitions map[int]bool, session string, at time.Time) TakeOver {
+// TakeOver looks at what became of the partitions of the dead. That a flow goes on shows
+// in its journal, or before in what its next step asks of others: heir has those calls.
+func (j *Journals) TakeOver(d Death, heir []Call) TakeOver {
 	t := TakeOver{Progress: map[int]time.Duration{}}
-	for _, flow := range j.Flows {
-		before := flow.before(at)
-		if !flow.Begun.Before(at) || flow.ended(before) {
+	orphans := map[string]bool{}
+	goesOn := func(partition int, at time.Time) {
+		took := at.Sub(d.At)
+		if best, ok := t.Progress[partition]; !ok || took < best {
+			t.Progress[partition] = took
+		}
+	}
+	for id, flow := range j.Flows {
+		before := flow.before(d.At)
+		if !flow.Begun.Before(d.At) || flow.ended(before) {
 			continue
 		}
 		t.Running++
-		if !partitions[flow.Partition] {
+		if !d.Partitions[flow.Partition] {
 			continue
 		}
 		t.Orphans++
-		t.Stored += len(flow.stored(session))
+		orphans[id] = true
+		t.Stored += len(flow.stored(d.Session))
 		for _, page := range flow.Pages[before:] {
-			took := page.Stored.Sub(at)
-			if best, ok := t.Progress[flow.Partition]; page.Session != session && (!ok || took < best) {
-				t.Progress[flow.Partition] = took
+			if page.Session != d.Session {
+				goesOn(flow.Partition, page.Stored)
 			}
-			t.Finished = max(t.Finished, took)
+			t.Finished = max(t.Finished, page.Stored.Sub(d.At))
+		}
+	}
+	for _, call := range heir {
+		if orphans[call.OrderID] && call.Heard.After(d.At) {
+			goesOn(j.Flows[call.OrderID].Partition, call.Heard)
 		}
 	}
 	return t

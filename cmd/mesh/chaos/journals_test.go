@@ -30,10 +30,14 @@ func TestJournalsTellOfATakeOver(t *testing.T) {
 	j.Flows["ended"] = tale(1, zero, "a running", "a completed")
 	j.Flows["elsewhere"] = tale(2, zero, "b running", "b running", "b completed")
 	j.Flows["later"] = tale(1, died.Add(time.Second), "b completed")
-	over := j.TakeOver(map[int]bool{1: true}, "a", died)
+	death := Death{Session: "a", Partitions: map[int]bool{1: true}, At: died}
+	over := j.TakeOver(death, []Call{{OrderID: "taken", Heard: zero}, {OrderID: "elsewhere", Heard: died.Add(time.Millisecond)}})
 	if over.Running != 2 || over.Orphans != 1 || over.Stored != 2 || len(over.Progress) != 1 ||
 		over.Progress[1] != 500*time.Millisecond || over.Finished != 1500*time.Millisecond {
 		t.Errorf("%+v", over)
+	}
+	if over = j.TakeOver(death, []Call{{OrderID: "taken", Heard: died.Add(time.Millisecond)}}); over.Progress[1] != time.Millisecond {
+		t.Errorf("a step that began shows no progress: %+v", over)
 	}
 	if n := j.Open(); n != 0 {
 		t.Errorf("%d flows are open", n)

@@ -146,6 +146,11 @@ func (d *duel) until(what string, done func() bool) {
 	}
 }
 
+// own returns the calls of `mesh dev`.
+func (d *duel) own(calls []Call) []Call {
+	return slices.DeleteFunc(slices.Clone(calls), func(c Call) bool { return c.Caller != d.inbox })
+}
+
 // sure fails the test where a step was repeated that must not be, or the dead session
 // wrote after another one.
 func (d *duel) sure(calls []Call, dead string) Repeats {
@@ -188,8 +193,9 @@ func TestAWorkerDiesAmidCheckouts(t *testing.T) {
 		}
 		d.settle()
 		d.read()
-		over := d.journals.TakeOver(share, dead, killed)
-		again := d.sure(d.heard(), dead)
+		calls := d.heard()
+		over := d.journals.TakeOver(Death{Session: dead, Partitions: share, At: killed}, d.own(calls))
+		again := d.sure(calls, dead)
 		d.clean(time.Minute)
 		slowest := time.Duration(0)
 		for _, took := range over.Progress {
@@ -242,7 +248,7 @@ func TestAFrozenWorkerIsFenced(t *testing.T) {
 			t.Fatal(err)
 		}
 		dead := session
-		over := d.journals.TakeOver(share, dead, frozen)
+		over := d.journals.TakeOver(Death{Session: dead, Partitions: share, At: frozen}, nil)
 		session, share = d.rival(dead)
 		d.settle()
 		d.read()
