@@ -58,7 +58,7 @@ func StartChild[In, Out any](run *Run, d Definition[In, Out], id string, in In, 
 		inst.park(fmt.Sprintf("the child %s is started twice", child.ref()))
 	}
 	if !o.detached {
-		run.undo = append(run.undo, call{
+		run.register(call{
 			kind: kindUndo, name: child.ref(), opts: stepOptionsOf(run, child.ref(), nil),
 			run: func(ctx context.Context) ([]byte, error) {
 				if child.done {

@@ -31,15 +31,16 @@ type instance struct {
 	ended    func(*instance)           // takes it out of its partition
 	fenced   func(*instance, []*input) // has the journal read anew for these inputs
 
-	j       *journal
-	base    context.Context //nolint:containedctx // parent of the steps' contexts
-	args    []byte          // the flow's input
-	history []record        // closed records; the flow's goroutine only
-	open    *record         // the step under way; the flow's goroutine only
-	barrier uint64          // journal version that must be stored before anything else happens
-	over    bool            // the end is recorded; the flow's goroutine only
-	inside  bool            // it has a slot to execute in; the flow's goroutine only
-	woke    bool            // by a cancel, from being stuck; the flow's goroutine only
+	j        *journal
+	base     context.Context //nolint:containedctx // parent of the steps' contexts
+	args     []byte          // the flow's input
+	history  []record        // closed records; the flow's goroutine only
+	open     *record         // the step under way; the flow's goroutine only
+	barrier  uint64          // journal version that must be stored before anything else happens
+	recorded uint64          // journal version of the last closed record
+	over     bool            // the end is recorded; the flow's goroutine only
+	inside   bool            // it has a slot to execute in; the flow's goroutine only
+	woke     bool            // by a cancel, from being stuck; the flow's goroutine only
 
 	beyond func(k kind, name string) // set by a check: told what comes where the history ends, instead of doing it
 

@@ -229,6 +229,13 @@ func (j *journal) await(version uint64) bool {
 	return j.durable >= version
 }
 
+// covers reports whether the changes up to version are stored.
+func (j *journal) covers(version uint64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.durable >= version
+}
+
 // stop keeps the journal from sending anything more. What is on its way may still
 // arrive; an end that does is still announced.
 func (j *journal) stop() {

@@ -173,9 +173,9 @@ func (r *Run) record(rec *record, volatile bool) {
 	r.next++
 	in.open = nil
 	in.history = append(in.history, *rec)
-	version := in.j.add(rec)
+	in.recorded = in.j.add(rec)
 	if volatile {
-		in.barrier = version
+		in.barrier = in.recorded
 	}
 }
 
@@ -190,7 +190,18 @@ func Compensate(run *Run, name string, fn func(ctx context.Context) error, opts 
 	run.claim(name)
 	c := call{kind: kindUndo, name: name, opts: stepOptionsOf(run, name, opts)}
 	c.run = func(ctx context.Context) ([]byte, error) { return nil, fn(ctx) }
-	run.undo = append(run.undo, c)
+	run.register(c)
+}
+
+// register adds a compensation. The function does not run ahead of the journal beyond
+// it: were the results before it lost with the process, a cancel that is found then
+// would end the flow where this was not registered yet, and nobody would undo what
+// follows it.
+func (r *Run) register(c call) {
+	r.undo = append(r.undo, c)
+	if in := r.inst; !in.j.covers(in.recorded) {
+		in.barrier = max(in.barrier, in.recorded)
+	}
 }
 
 // compensate runs what was registered, last first.

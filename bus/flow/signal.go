@@ -116,7 +116,8 @@ func (r *Run) recordFrom(l letter, rec *record) {
 	r.next++
 	in.open = nil
 	in.history = append(in.history, *rec)
-	in.barrier = in.j.addFrom(l, rec)
+	in.recorded = in.j.addFrom(l, rec)
+	in.barrier = in.recorded
 }
 
 func (in *instance) logDropped(name string, err error) {
