@@ -17,21 +17,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
 )
 
-// gcPercent lets the heap grow to five times what lives before it is collected: a
-// mesh lives in some 12 MB and makes much short-lived garbage, and collecting it
-// less often is a tenth of an order's CPU. The idle process stays near 40 MB.
-const gcPercent = 400
-
 func main() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	tuneMemory()
 	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 }
 
