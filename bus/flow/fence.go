@@ -74,8 +74,12 @@ func (j *journal) resend() (uint64, error) {
 	base := j.base
 	j.mu.Unlock()
 	j.log.Append(&j.msg, base, func(sequence uint64, err error) { done <- outcome{sequence, err} })
-	o := <-done
-	return o.sequence, o.err
+	select {
+	case o := <-done:
+		return o.sequence, o.err
+	case <-j.ctx.Done():
+		return 0, j.ctx.Err()
+	}
 }
 
 // pause waits and reports whether trying on makes sense.

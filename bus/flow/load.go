@@ -280,7 +280,7 @@ func unknownKind(history []record) string {
 // restore continues a journal after its last message.
 func (j *journal) restore(p page, sequence uint64) {
 	j.base, j.pages, j.replies, j.memory, j.open = sequence, p.Pages, p.Replies, p.memory(), p.Open
-	j.mail, j.report, j.waiting = p.Mail, p.Report, p.Status == Waiting
+	j.mail, j.report, j.waiting, j.wish = p.Mail, p.Report, p.Status == Waiting, p.wish()
 	if p.Status == Compensating {
 		j.status = Compensating
 	}

@@ -108,6 +108,17 @@ func (j *journal) tear(l letter) {
 	j.mail = slices.DeleteFunc(j.mail, func(other letter) bool { return other.ID == l.ID })
 }
 
+// wish is the name of the letter that the function waits for.
+func (p *page) wish() string {
+	switch {
+	case p.Open == nil:
+		return ""
+	case p.Open.Kind == kindOutcome:
+		return outcomePrefix + p.Open.Name + generation(p.Gen)
+	}
+	return p.Open.Name
+}
+
 func appendMail(b []byte, mail []letter) []byte {
 	if len(mail) == 0 {
 		return b

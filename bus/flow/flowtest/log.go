@@ -185,17 +185,17 @@ func (l *Log) store(msg *nats.Msg) (uint64, error) {
 	return s.Sequence, nil
 }
 
-// Unacked is how many inputs are not acknowledged.
-func (l *Log) Unacked() int {
+// unacked lists the inputs that are not acknowledged.
+func (l *Log) unacked() []flow.Stored {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
+	var left []flow.Stored
 	for _, s := range l.messages {
 		if _, _, _, _, ok := contract.ParseFlowInput(s.Subject); ok && !l.done[s.Sequence] {
-			n++
+			left = append(left, s)
 		}
 	}
-	return n
+	return left
 }
 
 // Schedules is how many schedules were ever set.
