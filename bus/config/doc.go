@@ -27,6 +27,9 @@
 // Secrets come from a file or the environment, never from the bucket or a flag, and never
 // print: see contract.Secret.
 //
+// A key that an instance does not know is refused by that instance alone: during a roll-out
+// the older ones say so, and nothing else happens.
+//
 // It is not for data: settings are few, small and read by every instance. It is not for
 // what must change together in two services; each service is swapped for itself. Code of a
 // flow reads settings inside a step or before the flow starts, because they may differ when

@@ -3,8 +3,8 @@ package config
 // Text is what a value of the bucket says.
 var Text = text
 
-// ParseFile reads settings out of YAML.
-func ParseFile(data []byte) (services int, err error) {
+// FileSources are sources with the content of a YAML file.
+func FileSources(data []byte) (*Sources, error) {
 	file, err := parseFile("f", data)
-	return len(file), err
+	return &Sources{path: "f", file: file}, err
 }

@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -46,14 +45,33 @@ func FuzzValue(f *testing.F) {
 	})
 }
 
-// FuzzFile: YAML is read or refused.
+// FuzzFile: YAML is refused, or gives settings that can be run.
 func FuzzFile(f *testing.F) {
-	for _, s := range []string{"shop:\n  limit: 1\n", "a: &b {c: 1}\nd: *b", "? [x]\n: 1", "shop: {limit: 1, limit: 2}", "---\n---\n", "!!binary x", "a: !!float 1", "<<: {a: 1}", strings.Repeat("[", 200)} {
+	for _, s := range []string{
+		"shop:\n  limit: 1\n", "a: &b {c: 1}\nd: *b", "? [x]\n: 1", "shop: {limit: 1, limit: 2}", "---\n---\n", "!!binary x", "a: !!float 1",
+		"<<: {a: 1}", strings.Repeat("[", 200), "shop:\n  price: {amount: 1, currency: EUR}\n  note: >\n    x\n", "shop: {api_key: canary-5}",
+	} {
 		f.Add([]byte(s))
 	}
+	schema := newSchema(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if n, err := config.ParseFile(data); err == nil && n > math.MaxInt32 {
-			t.Fatal(n)
+		sources, err := config.FileSources(data)
+		if err != nil {
+			return
+		}
+		values, err := sources.Values(schema)
+		if err != nil {
+			if strings.Contains(err.Error(), "canary") {
+				t.Fatalf("the secret is told: %v", err)
+			}
+			return
+		}
+		now, err := config.Expect(schema, values, nil)
+		check(t, err)
+		for _, s := range now.Settings {
+			if s.From != config.Default && s.From != config.File {
+				t.Fatalf("%+v", s)
+			}
 		}
 	})
 }

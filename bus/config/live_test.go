@@ -178,10 +178,16 @@ func TestTriedAgain(t *testing.T) {
 // TestManyChanges: a hundred changes a second, three instances, the last one wins.
 func TestManyChanges(t *testing.T) {
 	t.Parallel()
-	b := bustest.Server(t, bustest.WithServices(shop))
-	conn := b.Dial(t)
-	kv := bucket(t, conn)
-	const total = 300
+	bustest.Each(t, manyChanges, bustest.WithServices(shop))
+}
+
+func manyChanges(t *testing.T, b *bustest.Broker) {
+	t.Helper()
+	total := 300
+	if !testing.Short() {
+		total = 1000
+	}
+	kv := bucket(t, b.Dial(t))
 	var all []*config.Live[settings]
 	for range 3 {
 		l, _ := launch(t, b.Dial(t), nil)
@@ -195,7 +201,7 @@ func TestManyChanges(t *testing.T) {
 		watching.Go(func() {
 			tick := time.NewTicker(200 * time.Microsecond)
 			defer tick.Stop()
-			for seen := int64(10); seen < total; <-tick.C {
+			for seen := int64(10); seen < int64(total); <-tick.C {
 				if now := l.Get().Limit; now != seen {
 					seen = now
 					mu.Lock()
@@ -218,7 +224,7 @@ func TestManyChanges(t *testing.T) {
 	watching.Wait()
 	for _, l := range all {
 		reached(t, l, last)
-		if got := l.Get().Limit; got != total {
+		if got := l.Get().Limit; got != int64(total) {
 			t.Errorf("an instance ends with %d", got)
 		}
 	}
@@ -245,16 +251,24 @@ func TestLostConsumer(t *testing.T) {
 	}
 }
 
-// TestReconnect: what changes while the server is away is known after its return.
+// TestReconnect: what changes while the server is away is known after its return, and the
+// age of the settings shows how long nothing was heard.
 func TestReconnect(t *testing.T) {
 	t.Parallel()
 	bustest.Each(t, func(t *testing.T, b *bustest.Broker) {
-		conn := b.Dial(t)
+		registry := prometheus.NewRegistry()
+		tel, err := telemetry.New(telemetry.Config{Writer: &output{}, Registry: registry})
+		check(t, err)
+		conn := b.Dial(t, bustest.WithTelemetry(tel))
+		age := func() float64 { return metric(t, registry, telemetry.Namespace+"_config_age_seconds") }
 		l, _ := launch(t, conn, nil)
 		reached(t, l, put(t, bucket(t, conn), "shop.limit", "21"))
 		b.Stop(t, "KV_"+contract.ConfigKV)
 		if got := l.Get().Limit; got != 21 {
 			t.Errorf("without a server: %d", got)
+		}
+		if b.Replicas() == 1 {
+			bustest.Eventually(t, time.Minute, func() bool { return age() > 3.5 }, "the settings to grow old")
 		}
 		b.Start(t)
 		other := b.Dial(t)
@@ -270,6 +284,7 @@ func TestReconnect(t *testing.T) {
 		if got := l.Get().Limit; got != 22 {
 			t.Errorf("after the return: %d", got)
 		}
+		bustest.Eventually(t, time.Minute, func() bool { return age() < 2.5 }, "the settings to be young again")
 	}, bustest.WithServices(shop))
 }
 
@@ -352,4 +367,17 @@ func TestStore(t *testing.T) {
 	if r := expected.Settings[0]; r.Value != "70" || r.From != config.Bucket {
 		t.Errorf("%+v", r)
 	}
+}
+
+// BenchmarkGet: reading settings is one atomic load and a copy.
+func BenchmarkGet(b *testing.B) {
+	l, err := config.NewLive[settings](offline(b), newSchema(b), nil)
+	check(b, err)
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			if l.Get().Limit != 10 {
+				b.Error("another limit")
+			}
+		}
+	})
 }

@@ -188,6 +188,7 @@ func checkStream(spec contract.StreamSpec, got jetstream.StreamConfig) []string 
 	demand(got.Replicas >= productionReplicas, "has %d replicas, not %d", got.Replicas, productionReplicas)
 	demand(got.Storage == jetstream.FileStorage, "is not stored in files")
 	demand(got.MaxAge == spec.MaxAge, "forgets after %s, not %s", got.MaxAge, spec.MaxAge)
+	demand(!spec.KV || got.MaxMsgsPerSubject >= int64(spec.History), "keeps %d values of a key, not %d", got.MaxMsgsPerSubject, spec.History)
 	if spec.KV || spec.Objects {
 		return problems
 	}
