@@ -127,6 +127,28 @@ func settingOf(key string) (*config.Schema, contract.Setting, error) {
 	return schema, setting, nil
 }
 
+// completeService offers services that have settings.
+func completeService(_ *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		for _, s := range schemas() {
+			names = append(names, s.Service())
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeSetting offers settings with what they mean.
+func completeSetting(_ *cobra.Command, args []string, _ string) (keys []string, _ cobra.ShellCompDirective) {
+	for _, schema := range schemas() {
+		for _, s := range schema.Settings() {
+			if len(args) == 0 {
+				keys = append(keys, schema.Service()+"."+s.Name+"\t"+s.Doc)
+			}
+		}
+	}
+	return keys, cobra.ShellCompDirectiveNoFileComp
+}
+
 // settingLine is a setting as JSON shows it.
 type settingLine struct {
 	Key     string       `json:"key"`
@@ -170,7 +192,7 @@ func (t *tuning) lines() ([]settingLine, error) {
 func configLs(c *cli) *cobra.Command {
 	var n natsFlags
 	cmd := &cobra.Command{
-		Use: "ls [service]", Short: "List settings with their values", Args: cobra.MaximumNArgs(1),
+		Use: "ls [service]", Short: "List settings with their values", Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeService,
 		Example: "  mesh config ls\n  mesh config ls orders",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := oneOrAll(args)
@@ -234,7 +256,7 @@ func (c *cli) printGrid(g *grid) error {
 func configGet(c *cli) *cobra.Command {
 	var n natsFlags
 	cmd := &cobra.Command{
-		Use: "get <service.setting>", Short: "Print the value of a setting", Args: exactly("a setting"),
+		Use: "get <service.setting>", Short: "Print the value of a setting", Args: exactly("a setting"), ValidArgsFunction: completeSetting,
 		Example: "  mesh config get orders.hold_over\n  mesh config get shipping.transit --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			schema, setting, err := settingOf(args[0])
@@ -262,7 +284,7 @@ func configGet(c *cli) *cobra.Command {
 func configHistory(c *cli) *cobra.Command {
 	var n natsFlags
 	cmd := &cobra.Command{
-		Use: "history <service.setting>", Short: "List what was written to the bucket, the newest first", Args: exactly("a setting"),
+		Use: "history <service.setting>", Short: "List what was written to the bucket, the newest first", Args: exactly("a setting"), ValidArgsFunction: completeSetting,
 		Long:    "List what was written to the bucket, the newest first, and what of it could not be used. The last 64 values are kept.",
 		Example: "  mesh config history orders.hold_over",
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -108,7 +108,7 @@ func configSet(c *cli) *cobra.Command {
 	var o changing
 	var revision int64
 	cmd := &cobra.Command{
-		Use: "set <service.setting> <value>", Short: "Change a setting in every running instance", Args: exactly("a setting", "a value"),
+		Use: "set <service.setting> <value>", Short: "Change a setting in every running instance", Args: exactly("a setting", "a value"), ValidArgsFunction: completeSetting,
 		Long: "Change a setting in every running instance, within milliseconds and without a restart. The value is checked\n" +
 			"first, together with the service's other settings; somebody else's change is never overwritten unseen.\n" +
 			"'nats kv put config <service.setting> <value>' does the same without the check: the instances refuse what they cannot use.",
@@ -143,7 +143,7 @@ func (t *tuning) unset(ctx context.Context, s contract.Setting) (changed, error)
 func configUnset(c *cli) *cobra.Command {
 	var o changing
 	cmd := &cobra.Command{
-		Use: "unset <service.setting>", Short: "Take a setting out of the bucket: what is below counts again", Args: exactly("a setting"),
+		Use: "unset <service.setting>", Short: "Take a setting out of the bucket: what is below counts again", Args: exactly("a setting"), ValidArgsFunction: completeSetting,
 		Example: "  mesh config unset orders.hold_over",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.change(cmd.Context(), c, args[0], func(ctx context.Context, t *tuning, s contract.Setting) (changed, error) {
@@ -159,7 +159,7 @@ func configRollback(c *cli) *cobra.Command {
 	var o changing
 	var to uint64
 	cmd := &cobra.Command{
-		Use: "rollback <service.setting>", Short: "Write the value before the current one again", Args: exactly("a setting"),
+		Use: "rollback <service.setting>", Short: "Write the value before the current one again", Args: exactly("a setting"), ValidArgsFunction: completeSetting,
 		Long: "Write an earlier value again: the one before the current one that can be used, or with --to the one that\n" +
 			"held at a revision. Where there was none the setting is taken out of the bucket.",
 		Example: "  mesh config rollback orders.hold_over\n  mesh config rollback orders.hold_over --to 12",

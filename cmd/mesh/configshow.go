@@ -31,7 +31,7 @@ type runsIt struct {
 func configExplain(c *cli) *cobra.Command {
 	var n natsFlags
 	cmd := &cobra.Command{
-		Use: "explain <service>", Short: "Show every setting with its value, its meaning and where it comes from", Args: exactly("a service"),
+		Use: "explain <service>", Short: "Show every setting with its value, its meaning and where it comes from", Args: exactly("a service"), ValidArgsFunction: completeService,
 		Long: "Show every setting of a service: the value that its running instances use, from which layer it comes\n" +
 			"(default < file < environment < flag < bucket), what it means and what it may be.",
 		Example: "  mesh config explain orders",
@@ -154,7 +154,7 @@ func (s *standing) good() bool { return len(s.Behind) == 0 && len(s.Refused) == 
 func configStatus(c *cli) *cobra.Command {
 	var n natsFlags
 	cmd := &cobra.Command{
-		Use: "status [service]", Short: "Show which revision each instance runs and which values are refused", Args: cobra.MaximumNArgs(1),
+		Use: "status [service]", Short: "Show which revision each instance runs and which values are refused", Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeService,
 		Long: "Show which revision of the bucket each instance runs and which values cannot be used. Something that is\n" +
 			"refused, or an instance that does not follow, makes the exit code 1.",
 		Example: "  mesh config status\n  mesh config status orders --json",
@@ -285,7 +285,7 @@ func configDiff(c *cli) *cobra.Command {
 	var n natsFlags
 	var since uint64
 	cmd := &cobra.Command{
-		Use: "diff [service]", Short: "Show what differs from the defaults, or from an earlier revision", Args: cobra.MaximumNArgs(1),
+		Use: "diff [service]", Short: "Show what differs from the defaults, or from an earlier revision", Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeService,
 		Example: "  mesh config diff\n  mesh config diff orders --since 12",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := oneOrAll(args)

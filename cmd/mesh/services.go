@@ -26,7 +26,7 @@ import (
 // to build it on a connection of its own.
 type service struct {
 	desc   contract.Service
-	schema *config.Schema // of its settings; nil without
+	schema *config.Schema // of its settings
 	base   config.Values  // what it is started with; nil are the defaults
 	build  func(conn *bus.Conn, base config.Values) (serving, error)
 }
@@ -58,22 +58,19 @@ func allServices() []service {
 		tunable(shipping.Descriptor, func(c *bus.Conn, get func() shipping.Settings) (*shippingservice.Service, error) {
 			return shippingservice.New(c, shippingservice.Config{Settings: get, Cache: get().Cache})
 		}),
-		plain(sandbox.Provider, func(c *bus.Conn) (*sandboxservice.Provider, error) {
-			return sandboxservice.NewProvider(c, sandboxservice.ProviderConfig{})
+		tunable(sandbox.Provider, func(c *bus.Conn, get func() sandbox.ProviderSettings) (*sandboxservice.Provider, error) {
+			return sandboxservice.NewProvider(c, sandboxservice.ProviderConfig{Settings: get})
 		}),
-		plain(sandbox.Carrier, func(c *bus.Conn) (*sandboxservice.Carrier, error) {
-			return sandboxservice.NewCarrier(c, sandboxservice.CarrierConfig{})
+		tunable(sandbox.Carrier, func(c *bus.Conn, get func() sandbox.CarrierSettings) (*sandboxservice.Carrier, error) {
+			return sandboxservice.NewCarrier(c, sandboxservice.CarrierConfig{Settings: get})
 		}),
 	}
 	known := flowsservice.Config{Services: descriptors(list), Definitions: flowDefinitions()}
-	return append(list, plain(flows.Descriptor, func(c *bus.Conn) (*flowsservice.Service, error) {
-		return flowsservice.New(c, known)
+	return append(list, tunable(flows.Descriptor, func(c *bus.Conn, get func() flows.Settings) (*flowsservice.Service, error) {
+		cfg := known
+		cfg.Keep = get().Keep
+		return flowsservice.New(c, cfg)
 	}))
-}
-
-// plain is a service without settings.
-func plain[S serving](desc contract.Service, build func(*bus.Conn) (S, error)) service {
-	return service{desc: desc, build: func(conn *bus.Conn, _ config.Values) (serving, error) { return build(conn) }}
 }
 
 // tunable is a service that asks for its settings whenever it needs them.

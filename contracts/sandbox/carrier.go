@@ -104,8 +104,9 @@ var (
 // Carrier is what the carrier says about itself.
 var Carrier = contract.Service{
 	Name: "carrier", Version: "1.0.0",
-	Doc:    "Sandbox of a carrier: an outside firm with its own book.",
-	Serves: []contract.MethodInfo{Ship.Info(), CancelParcel.Info(), QueryParcel.Info(), ListParcels.Info()},
-	Calls:  []contract.MethodInfo{Deliver.Info()},
-	Books:  []string{CarrierBook},
+	Doc:      "Sandbox of a carrier: an outside firm with its own book.",
+	Serves:   []contract.MethodInfo{Ship.Info(), CancelParcel.Info(), QueryParcel.Info(), ListParcels.Info()},
+	Calls:    []contract.MethodInfo{Deliver.Info()},
+	Books:    []string{CarrierBook},
+	Settings: contract.SettingsOf[CarrierSettings](),
 }

@@ -151,7 +151,8 @@ var (
 // Provider is what the payment provider says about itself.
 var Provider = contract.Service{
 	Name: "provider", Version: "1.0.0",
-	Doc:    "Sandbox of a payment provider: an outside firm with its own book.",
-	Serves: []contract.MethodInfo{Authorize.Info(), Capture.Info(), Void.Info(), Refund.Info(), QueryCharge.Info(), ListCharges.Info()},
-	Books:  []string{ProviderBook},
+	Doc:      "Sandbox of a payment provider: an outside firm with its own book.",
+	Serves:   []contract.MethodInfo{Authorize.Info(), Capture.Info(), Void.Info(), Refund.Info(), QueryCharge.Info(), ListCharges.Info()},
+	Books:    []string{ProviderBook},
+	Settings: contract.SettingsOf[ProviderSettings](),
 }

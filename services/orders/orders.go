@@ -108,7 +108,8 @@ func (s *Service) addWorker(conn *bus.Conn) error {
 	s.defined = define(s.orders, partners{s.client}, newAlarms(t), firms, newReports(t))
 	worker, err := flow.NewWorker(conn, orders.Descriptor.Name,
 		s.defined.all(),
-		flow.WithSchedules(flow.Cron(nightly, s.cfg.Settings().ReconcileAt, s.defined.reconcile, reconcileInput{}, flow.Skip)))
+		flow.WithSchedules(flow.Cron(nightly, s.cfg.Settings().ReconcileAt, s.defined.reconcile, reconcileInput{}, flow.Skip)),
+		flow.WithKeep(s.cfg.Settings().FlowKeep), flow.WithKeepResult(s.cfg.Settings().FlowResult))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/failpoint"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/contracts/sandbox"
@@ -18,7 +19,7 @@ const trackingPrefix = "tr_"
 
 // CarrierConfig of a Carrier. The zero value works.
 type CarrierConfig struct {
-	Latency time.Duration // added to every answer
+	Settings func() sandbox.CarrierSettings // asked for each call; nil are the defaults
 }
 
 // Carrier is the carrier. A parcel is delivered when it is due, whoever knows of it; a
@@ -32,16 +33,20 @@ type Carrier struct {
 
 // NewCarrier builds the carrier on a connection and starts nothing.
 func NewCarrier(conn *bus.Conn, cfg CarrierConfig) (*Carrier, error) {
+	if cfg.Settings == nil {
+		cfg.Settings = config.Fixed(config.Defaults[sandbox.CarrierSettings]())
+	}
+	latency := func() time.Duration { return cfg.Settings().Latency }
 	server, err := rpc.NewServer(conn, sandbox.Carrier)
 	if err != nil {
 		return nil, err
 	}
 	b := newBook(conn, sandbox.CarrierBook)
 	c := &Carrier{cfg: cfg, book: b, server: server, round: newRound(conn, b)}
-	rpc.Handle(server, sandbox.Ship, slow(cfg.Latency, c.ship))
-	rpc.Handle(server, sandbox.CancelParcel, slow(cfg.Latency, c.cancel))
-	rpc.Handle(server, sandbox.QueryParcel, slow(cfg.Latency, c.query))
-	rpc.Handle(server, sandbox.ListParcels, slow(cfg.Latency, c.list))
+	rpc.Handle(server, sandbox.Ship, slow(latency, c.ship))
+	rpc.Handle(server, sandbox.CancelParcel, slow(latency, c.cancel))
+	rpc.Handle(server, sandbox.QueryParcel, slow(latency, c.query))
+	rpc.Handle(server, sandbox.ListParcels, slow(latency, c.list))
 	return c, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/failpoint"
 	"github.com/ordermesh/ordermesh/bus/rpc"
@@ -24,7 +25,7 @@ var (
 
 // ProviderConfig of a Provider. The zero value works.
 type ProviderConfig struct {
-	Latency time.Duration // added to every answer
+	Settings func() sandbox.ProviderSettings // asked for each call; nil are the defaults
 }
 
 // Provider is the payment provider.
@@ -40,24 +41,28 @@ type Provider struct {
 
 // NewProvider builds the provider on a connection and starts nothing.
 func NewProvider(conn *bus.Conn, cfg ProviderConfig) (*Provider, error) {
+	if cfg.Settings == nil {
+		cfg.Settings = config.Fixed(config.Defaults[sandbox.ProviderSettings]())
+	}
+	latency := func() time.Duration { return cfg.Settings().Latency }
 	server, err := rpc.NewServer(conn, sandbox.Provider)
 	if err != nil {
 		return nil, err
 	}
 	p := &Provider{cfg: cfg, book: newBook(conn, sandbox.ProviderBook), server: server, end: make(chan struct{}), flaky: map[string]int{}}
-	rpc.Handle(server, sandbox.Authorize, slow(cfg.Latency, p.authorize))
-	rpc.Handle(server, sandbox.Capture, slow(cfg.Latency, p.capture))
-	rpc.Handle(server, sandbox.Void, slow(cfg.Latency, p.void))
-	rpc.Handle(server, sandbox.Refund, slow(cfg.Latency, p.refund))
-	rpc.Handle(server, sandbox.QueryCharge, slow(cfg.Latency, p.query))
-	rpc.Handle(server, sandbox.ListCharges, slow(cfg.Latency, p.list))
+	rpc.Handle(server, sandbox.Authorize, slow(latency, p.authorize))
+	rpc.Handle(server, sandbox.Capture, slow(latency, p.capture))
+	rpc.Handle(server, sandbox.Void, slow(latency, p.void))
+	rpc.Handle(server, sandbox.Refund, slow(latency, p.refund))
+	rpc.Handle(server, sandbox.QueryCharge, slow(latency, p.query))
+	rpc.Handle(server, sandbox.ListCharges, slow(latency, p.list))
 	return p, nil
 }
 
 // slow delays a handler.
-func slow[Req, Resp any](latency time.Duration, h func(context.Context, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
+func slow[Req, Resp any](latency func() time.Duration, h func(context.Context, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
 	return func(ctx context.Context, req Req) (Resp, error) {
-		if err := pause(ctx, latency); err != nil {
+		if err := pause(ctx, latency()); err != nil {
 			var none Resp
 			return none, err
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/bustest"
+	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/contracts/money"
@@ -204,7 +205,7 @@ func TestAVoidComesBeforeItsCharge(t *testing.T) {
 func TestLatencyIsAdded(t *testing.T) {
 	t.Parallel()
 	b := bustest.Server(t, books)
-	provider(t, b.Dial(t, bustest.WithService("provider")), sandbox.ProviderConfig{Latency: 30 * time.Millisecond})
+	provider(t, b.Dial(t, bustest.WithService("provider")), sandbox.ProviderConfig{Settings: config.Fixed(wire.ProviderSettings{Latency: 30 * time.Millisecond})})
 	begin := time.Now()
 	if _, err := rpc.Call(t.Context(), patient(b.Dial(t)), wire.Authorize, charge("k", wire.TokenOK)); err != nil || time.Since(begin) < 30*time.Millisecond {
 		t.Errorf("answered after %v, %v", time.Since(begin), err)
