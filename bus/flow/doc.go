@@ -73,8 +73,10 @@
 // meanwhile shares the next one, and the last step shares a message with the end. The
 // function runs ahead of the acknowledgements, because its steps carry keys; it waits
 // where repeating would not give the same (a clock reading, a failure, an observed
-// cancel, [WithDurable]), and nobody is answered and nothing acknowledged before the
-// end is stored. Order at the end: stored, answered, inputs acknowledged.
+// cancel, [WithDurable]), and where it registers a compensation, for a cancel that is
+// found after a crash must not be found before that. Nobody is answered and nothing
+// acknowledged before the end is stored. Order at the end: stored, answered, inputs
+// acknowledged.
 //
 // A refused append is no proof that somebody else writes: a replicated stream refuses
 // while an earlier write is on its way. The leader's last message decides: it is ours,
