@@ -188,10 +188,14 @@ func (g *group) open() *record {
 	return open
 }
 
-// due is when the next attempt is; the zero time means that nobody pauses.
+// due is when the next attempt is; the zero time means at once, or that nobody pauses.
 func (g *group) due() (due time.Time) {
 	for _, b := range g.branches {
-		if !b.done && !b.running && (due.IsZero() || b.due.Before(due)) {
+		switch {
+		case b.done || b.running:
+		case b.due.IsZero():
+			return b.due // the pauses of others do not hold it up
+		case due.IsZero() || b.due.Before(due):
 			due = b.due
 		}
 	}

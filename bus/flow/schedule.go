@@ -42,8 +42,9 @@ type Schedule struct {
 
 // Cron starts a flow at the times of a cron expression: five fields (minute, hour, day
 // of month, month, day of week), or @hourly, @daily, @weekly, @monthly, @yearly. Times
-// are UTC unless it begins with CRON_TZ=<zone>. What cannot be used is an error of
-// [NewWorker].
+// are UTC unless it begins with CRON_TZ=<zone>; a zone with summer time has one night in
+// which a time between two and three does not come, and one in which it comes twice. What
+// cannot be used is an error of [NewWorker].
 func Cron[In, Out any](name, expression string, d Definition[In, Out], in In, overlap Overlap) Schedule {
 	return newSchedule(name, plan{Cron: expression, Overlap: overlap}, d, in)
 }

@@ -27,7 +27,7 @@ func TestStorm(t *testing.T) {
 		return
 	}
 	bustest.Each(t, func(t *testing.T, b *bustest.Broker) {
-		worldOn(t, b).storm(1500, 60, true)
+		worldOn(t, b).storm(1000, 40, true)
 	}, bustest.WithStreams(streams()...))
 }
 
@@ -78,29 +78,38 @@ func (w *world) storm(n, losses int, restarts bool) {
 
 // disturb starts, signals and cancels a program.
 func (w *world) disturb(p stormtest.Program) {
-	if _, err := flow.Start(within(w.t), w.client, p.Definition(), p.ID, p.Input()); err != nil {
-		w.t.Errorf("%v: %v", p, err)
-		return
-	}
+	w.insist(p, func() error {
+		_, err := flow.Start(within(w.t), w.client, p.Definition(), p.ID, p.Input())
+		return err
+	})
 	var all sync.WaitGroup
 	for i, after := range p.Words {
 		all.Go(func() {
 			<-time.After(after)
 			for range 1 + i%2 { // sent twice, counted once
-				err := w.client.Signal(within(w.t), p.Flow, p.ID, stormtest.SignalName, fmt.Sprint(i), stormtest.Word(i))
-				if err != nil && !errors.Is(err, flow.ErrEnded) {
-					w.t.Errorf("%v: %v", p, err)
-				}
+				w.insist(p, func() error {
+					return w.client.Signal(within(w.t), p.Flow, p.ID, stormtest.SignalName, fmt.Sprint(i), stormtest.Word(i))
+				})
 			}
 		})
 	}
 	if p.Cancel > 0 {
 		<-time.After(p.Cancel)
-		if err := w.client.Cancel(within(w.t), p.Flow, p.ID, "enough"); err != nil && !errors.Is(err, flow.ErrEnded) {
-			w.t.Errorf("%v: %v", p, err)
-		}
+		w.insist(p, func() error { return w.client.Cancel(within(w.t), p.Flow, p.ID, "enough") })
 	}
 	all.Wait()
+}
+
+// insist tries until the server is there. A flow that has ended needs nothing more.
+func (w *world) insist(p stormtest.Program, f func() error) {
+	var err error
+	bustest.Eventually(w.t, patience, func() bool {
+		err = f()
+		return !errors.Is(err, contract.ErrUnavailable)
+	}, "the server to answer")
+	if err != nil && !errors.Is(err, flow.ErrEnded) {
+		w.t.Errorf("%v: %v", p, err)
+	}
 }
 
 func (w *world) judge(books *stormtest.Books, p stormtest.Program) {
