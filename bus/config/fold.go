@@ -13,7 +13,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus/contract"
 )
 
-// maxRefused bounds the refusals that are remembered at once.
+// maxRefused bounds how many keys of no setting are remembered.
 const maxRefused = 100
 
 // Refusal says why a value in the bucket is not used.
@@ -68,8 +68,9 @@ func (f *fold) apply(c change) (changed bool) {
 	for again := true; again; {
 		again = false
 		for _, p := range f.waiting() {
-			if delete(f.refused, p.key); f.try(p.change) {
-				again = true
+			if f.known(p.key) { // the others wait for a newer version of the service
+				delete(f.refused, p.key)
+				again = f.try(p.change) || again
 			}
 		}
 	}
@@ -94,10 +95,16 @@ func (f *fold) try(c change) bool {
 	if errors.Is(err, errNothing) {
 		return false
 	}
-	if len(f.refused) < maxRefused {
+	if f.known(c.key) || len(f.refused) < maxRefused {
 		f.refused[c.key] = pending{c, err}
 	}
 	return false
+}
+
+// known reports whether a key is that of a setting.
+func (f *fold) known(key string) bool {
+	_, ok := f.schema.Setting(strings.TrimPrefix(key, f.schema.service+"."))
+	return ok
 }
 
 // errNothing: the key of no setting is gone, and nobody misses it.

@@ -77,7 +77,8 @@ type watch struct {
 
 	mu       sync.Mutex
 	state    *fold
-	verified time.Time // when the state was last known to be the bucket's
+	verified time.Time          // when the state was last known to be the bucket's
+	untold   map[string]Refusal // by key: refusals that are not in the bucket of reports yet
 }
 
 func newWatch(conn *bus.Conn, schema *Schema, base Values, publish func(any)) (*watch, error) {
@@ -93,7 +94,7 @@ func newWatch(conn *bus.Conn, schema *Schema, base Values, publish func(any)) (*
 		conn: conn, schema: schema, base: base, publish: publish, state: state,
 		ready: make(chan struct{}), wake: make(chan struct{}, 1), meters: newMeters(conn.Telemetry(), schema.service),
 		self:     Instance{Service: schema.service, Instance: nuid.Next(), Host: host, PID: os.Getpid(), Started: time.Now().UTC()},
-		verified: time.Now(),
+		verified: time.Now(), untold: map[string]Refusal{},
 	}
 	publish(state.values)
 	return w, nil
@@ -171,6 +172,9 @@ func (w *watch) tell(ctx context.Context, before map[string]pending, state *fold
 		if before[r.Key].revision == r.Revision {
 			continue
 		}
+		w.mu.Lock()
+		w.untold[r.Key] = r
+		w.mu.Unlock()
 		w.meters.refusals.Inc()
 		w.conn.Telemetry().Logger.ErrorContext(ctx, "a setting in the bucket cannot be used; the last good value stays",
 			keySetting, telemetry.Escape(r.Key), keyRevision, r.Revision, telemetry.KeyReason, telemetry.Escape(r.Reason))

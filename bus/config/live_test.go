@@ -175,6 +175,25 @@ func TestTriedAgain(t *testing.T) {
 	}
 }
 
+// TestShortRefusal: a refusal is written down although it was over at once.
+func TestShortRefusal(t *testing.T) {
+	t.Parallel()
+	conn := bustest.New(t, bustest.WithServices(shop))
+	kv := bucket(t, conn)
+	l, _ := launch(t, conn, nil)
+	var bad uint64
+	for range 20 {
+		bad = put(t, kv, "shop.limit", "bad")
+		put(t, kv, "shop.limit", "5")
+	}
+	reached(t, l, bad+1)
+	s := store(t, conn)
+	bustest.Eventually(t, time.Minute, func() bool {
+		events, err := s.Refusals(t.Context(), "shop")
+		return err == nil && len(events) == 1 && events[0].Revision == bad
+	}, "the last refusal")
+}
+
 // TestManyChanges: a hundred changes a second, three instances, the last one wins.
 func TestManyChanges(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus/bustest"
+	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/contract"
 )
 
@@ -49,5 +50,20 @@ func TestHistory(t *testing.T) {
 	late, _ := launch(t, b.Dial(t), nil)
 	if got := late.Get().Limit; got != 10 || l.Get().Limit != 7 {
 		t.Errorf("behind the end of the memory: %d", got)
+	}
+}
+
+// TestManyUnknownKeys: keys of no setting neither fill the memory nor hide what matters.
+func TestManyUnknownKeys(t *testing.T) {
+	t.Parallel()
+	var list []config.Entry
+	for i := range 1000 {
+		list = append(list, config.Entry{Key: fmt.Sprint("shop.unknown", i), Value: "1", Revision: uint64(i + 1)})
+	}
+	list = append(list, config.Entry{Key: "shop.limit", Value: "bad", Revision: 1001}, config.Entry{Key: "shop.size", Value: "8", Revision: 1002})
+	now, err := config.Expect(newSchema(t), nil, list)
+	check(t, err)
+	if n := len(now.Refused); n != 101 || now.Refused[n-1].Key != "shop.limit" || now.Settings[6].Value != "8" {
+		t.Errorf("%d refused: %+v", n, now.Settings)
 	}
 }

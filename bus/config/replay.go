@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -62,13 +63,15 @@ func (w *watch) replay(ctx context.Context) error {
 		pulling <- puller.Run(ctx)
 	}()
 	checks := make(chan uint64)
-	go w.check(ctx, checks)
+	var checking sync.WaitGroup
+	checking.Go(func() { w.check(ctx, checks) })
 	r := reading{watch: w, state: state, history: history}
 	if history == 0 {
 		r.complete(ctx)
 	}
 	err = r.all(ctx, messages, checks, puller.Pull)
 	cancel()
+	checking.Wait()
 	return errors.Join(err, <-pulling)
 }
 

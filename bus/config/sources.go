@@ -23,7 +23,7 @@ const (
 type Sources struct {
 	path  string
 	file  map[string]map[string]written // service → name
-	env   map[string]string             // of the whole process
+	env   map[string]contract.Secret    // of the whole process; some are secrets
 	flags map[string]written            // <service>.<setting>
 }
 
@@ -39,10 +39,10 @@ type written struct{ text, where string }
 // <setting>_file in the file, and by MESH_<SERVICE>_<SETTING>_FILE or its value itself in
 // the environment.
 func NewSources(path string, environ, flags []string) (*Sources, error) {
-	s := &Sources{path: path, env: map[string]string{}, flags: map[string]written{}}
+	s := &Sources{path: path, env: map[string]contract.Secret{}, flags: map[string]written{}}
 	for _, e := range environ {
 		if name, value, ok := strings.Cut(e, "="); ok && strings.HasPrefix(name, "MESH_") {
-			s.env[name] = value
+			s.env[name] = contract.NewSecret(value)
 		}
 	}
 	var problems []error
@@ -138,12 +138,12 @@ func (s *Sources) Values(schema *Schema) (Values, error) {
 	}
 	for _, setting := range schema.list {
 		name := Variable(schema.service, setting.Name)
-		if text, ok := s.env[name]; ok && text != "" {
-			put(setting.Name, Environment, written{text, name})
+		if v := s.env[name]; !v.IsZero() {
+			put(setting.Name, Environment, written{v.Reveal(), name})
 		}
 		name += strings.ToUpper(fileSuffix)
-		if path, ok := s.env[name]; ok && path != "" && setting.Type == contract.SettingSecret {
-			put(setting.Name+fileSuffix, Environment, written{path, name})
+		if path := s.env[name]; !path.IsZero() && setting.Type == contract.SettingSecret {
+			put(setting.Name+fileSuffix, Environment, written{path.Reveal(), name})
 		}
 	}
 	for _, key := range sorted(s.flags) {

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,9 @@ func TestLayers(t *testing.T) {
 	check(t, err)
 	values, err = env.Values(schema)
 	check(t, err)
+	if all := fmt.Sprintf("%v %+v %#v %v %#v", env, env, *env, values, values); strings.Contains(all, "canary") {
+		t.Errorf("the secret is printed: %s", all)
+	}
 	if values["api_key"].Layer != config.Environment || strings.Join(env.Unused(schema), " ") != "MESH_SHOP_SERVICE_HOST" {
 		t.Errorf("%+v, %v", values["api_key"], env.Unused(schema))
 	}

@@ -2,6 +2,8 @@ package config
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,8 +15,8 @@ import (
 )
 
 const (
-	reportEvery = 10 * time.Second
-	reportLife  = 3 * reportEvery
+	reportEvery = 3 * time.Second
+	reportLife  = 10 * time.Second      // a killed instance is shown so long
 	reportPause = 50 * time.Millisecond // between two reports at least
 	refusedLife = 7 * 24 * time.Hour
 
@@ -61,7 +63,6 @@ func reported(s contract.Setting, v Value) Running {
 func (w *watch) report(ctx context.Context) error {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
-	told := map[string]uint64{} // revisions of refusals that were written
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,7 +71,7 @@ func (w *watch) report(ctx context.Context) error {
 		case <-tick.C:
 		case <-w.wake:
 		}
-		if err := w.write(ctx, told); err != nil && ctx.Err() == nil {
+		if err := w.write(ctx); err != nil && ctx.Err() == nil {
 			w.conn.Telemetry().Logger.DebugContext(ctx, "the report about settings was not stored", telemetry.KeyError, err.Error())
 		}
 		select {
@@ -80,22 +81,35 @@ func (w *watch) report(ctx context.Context) error {
 	}
 }
 
-func (w *watch) write(ctx context.Context, told map[string]uint64) error {
+func (w *watch) write(ctx context.Context) error {
 	status := w.status()
 	if err := w.put(ctx, w.schema.service+instances+status.Instance, status, reportLife); err != nil {
 		return err
 	}
-	for _, r := range status.Refused {
-		name := strings.TrimPrefix(r.Key, w.schema.service+".")
-		if told[r.Key] == r.Revision || strings.ContainsFunc(name, unprintable) {
-			continue
+	for _, r := range w.refusalsToTell() {
+		if name := strings.TrimPrefix(r.Key, w.schema.service+"."); !strings.ContainsFunc(name, unprintable) {
+			if err := w.put(ctx, w.schema.service+refusals+name, r, refusedLife); err != nil {
+				return err
+			}
 		}
-		if err := w.put(ctx, w.schema.service+refusals+name, r, refusedLife); err != nil {
-			return err
-		}
-		told[r.Key] = r.Revision
+		w.told(r)
 	}
 	return nil
+}
+
+// refusalsToTell are those that nobody has written down yet, also when they are over.
+func (w *watch) refusalsToTell() []Refusal {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Values(w.untold))
+}
+
+func (w *watch) told(r Refusal) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.untold[r.Key] == r {
+		delete(w.untold, r.Key)
+	}
 }
 
 // unprintable finds what a key of a bucket cannot have.

@@ -42,7 +42,7 @@ func TestConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	explained := tune(t, mesh, exitGood, "orders, 1 instances", "explain", "orders")
+	explained := tune(t, mesh, exitGood, "orders, 1 instance, revision 0", "explain", "orders")
 	for _, want := range []string{"10m  file, " + file + ":2", "2h  flag, --set", "15m", "MESH_ORDERS_HOLD_OVER"} {
 		if !strings.Contains(explained, want) {
 			t.Errorf("%q is not explained:\n%s", want, explained)
@@ -61,7 +61,7 @@ func TestConfig(t *testing.T) {
 		t.Errorf("%+v", o)
 	}
 
-	tune(t, mesh, exitGood, "orders.hold_over = 900 (revision 2, 1 of 1 instances run it)", "set", "orders.hold_over", "900")
+	tune(t, mesh, exitGood, "orders.hold_over = 900 (revision 2, run by 1 of 1 instance)", "set", "orders.hold_over", "900")
 	s.reaches(s.place(orderJSON("A", 2, "tok_ok")).OrderID, orders.OnHold)
 	tune(t, mesh, exitBad, "must be a whole number", "set", "orders.hold_over", "9e2")
 	tune(t, mesh, exitBad, "somebody else", "set", "orders.hold_over", "1", "--revision", "1")

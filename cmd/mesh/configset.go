@@ -87,7 +87,7 @@ func (o *changing) settle(ctx context.Context, c *cli, t *tuning, done changed) 
 		return err
 	}
 	if done.Waiting > 0 && o.wait > 0 {
-		return fmt.Errorf("%d instances have not taken it after %s: see 'mesh config status'", done.Waiting, o.wait)
+		return fmt.Errorf("%s did not take it within %s: see 'mesh config status'", instanceCount(done.Waiting), o.wait)
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func (c *cli) printChanged(done changed) error {
 	if done.Deleted {
 		what = "is not set in the bucket any more"
 	}
-	_, err := fmt.Fprintf(c.out, "%s %s (revision %d, %d of %d instances run it)\n", done.Key, what, done.Revision, done.Instances, done.Instances+done.Waiting)
+	_, err := fmt.Fprintf(c.out, "%s %s (revision %d, run by %d of %s)\n", done.Key, what, done.Revision, done.Instances, instanceCount(done.Instances+done.Waiting))
 	return err
 }
 

@@ -94,7 +94,7 @@ func (c *cli) printExplained(t *tuning, list []explained) error {
 	if c.json {
 		return c.printJSON(list)
 	}
-	title := fmt.Sprintf("%s, %d instances, revision %d", t.schema.Service(), len(t.instances), t.last())
+	title := fmt.Sprintf("%s, %s, revision %d", t.schema.Service(), instanceCount(len(t.instances)), t.last())
 	if len(t.instances) == 0 {
 		title += ": no instance runs, so this is what one without a file, variables and flags would use"
 	}
@@ -105,13 +105,20 @@ func (c *cli) printExplained(t *tuning, list []explained) error {
 		var g grid
 		g.add(cell{c.value(e.Value), strong}, fromCell(e.From, e.Where))
 		for _, other := range e.Runs[min(1, len(e.Runs)):] {
-			g.add(cell{c.value(other.Value), yellow}, fromCell(other.From, fmt.Sprintf("%s, in %d of %d instances", other.Where, other.Instances, len(t.instances))))
+			g.add(cell{c.value(other.Value), yellow}, fromCell(other.From, fmt.Sprintf("%s, in %d of %s", other.Where, other.Instances, instanceCount(len(t.instances)))))
 		}
 		if _, err := fmt.Fprintf(c.out, "\n%s\n%s\n  %s\n  %s\n", c.bold(e.Key), strings.Join(g.lines(c, "  "), "\n"), e.Doc, c.dim(e.form())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func instanceCount(n int) string {
+	if n == 1 {
+		return "1 instance"
+	}
+	return fmt.Sprintf("%d instances", n)
 }
 
 func (c *cli) value(text string) string {
