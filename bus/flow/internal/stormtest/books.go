@@ -137,19 +137,35 @@ type execution struct {
 	children []*flow.Child[string]
 }
 
+// parts are the branches of an operation that has two effects.
+var parts = []string{"a", "b"}
+
+// effect is the work of a step.
+func (x *execution) effect(name string, op Op) func(context.Context) (string, error) {
+	key := x.run.Key(name)
+	return func(context.Context) (string, error) {
+		if err := x.books.attempt(key, op.Fails); err != nil {
+			return "", err
+		}
+		x.books.effect(x.run.ID(), x.in.Gen, name, key)
+		return strings.Repeat("x", op.Size), nil
+	}
+}
+
 func (x *execution) do(name string, op Op) error {
 	run, wait := x.run, time.Duration(op.Wait)
 	run.Report(name)
 	switch op.Do {
 	case step:
-		_, err := flow.Step(run, name, func(context.Context) (string, error) {
-			if err := x.books.attempt(run.Key(name), op.Fails); err != nil {
-				return "", err
-			}
-			x.books.effect(run.ID(), x.in.Gen, name, run.Key(name))
-			return strings.Repeat("x", op.Size), nil
-		}, flow.WithRetry(flow.Retry{First: wait, Max: wait}))
+		_, err := flow.Step(run, name, x.effect(name, op), flow.WithRetry(flow.Retry{First: wait, Max: wait}))
 		return err
+	case both:
+		var branches []flow.Branch
+		for _, part := range parts {
+			branches = append(branches, flow.Parallel(name+part, x.effect(name+part, op), flow.WithRetry(flow.Retry{First: wait, Max: wait})))
+			op.Fails = 2 - op.Fails // the other one has more to do, or less
+		}
+		return flow.All(run, branches...)
 	case undo:
 		x.books.register(run.ID(), x.in.Gen, name)
 		flow.Compensate(run, name, func(context.Context) error {

@@ -32,8 +32,10 @@ func (b *Books) completed(p Program) error {
 		case again:
 			gen++
 		case step:
-			if e := effectOf(p.ID, gen, fmt.Sprint(step, i)); len(b.effects[e]) != 1 {
-				errs = append(errs, fmt.Errorf("the effect %s happened with %d keys", e, len(b.effects[e])))
+			errs = append(errs, b.once(effectOf(p.ID, gen, fmt.Sprint(step, i))))
+		case both:
+			for _, part := range parts {
+				errs = append(errs, b.once(effectOf(p.ID, gen, fmt.Sprint(both, i, part))))
 			}
 		}
 	}
@@ -43,6 +45,14 @@ func (b *Books) completed(p Program) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// once checks that an effect happened with one key.
+func (b *Books) once(effect string) error {
+	if n := len(b.effects[effect]); n != 1 {
+		return fmt.Errorf("the effect %s happened with %d keys", effect, n)
+	}
+	return nil
 }
 
 // undone checks that everything registered in the last generation was compensated.

@@ -15,6 +15,7 @@ import (
 // What an operation does.
 const (
 	step   = "step"   // has an effect, perhaps at its second or third attempt
+	both   = "both"   // has two effects at the same time, as steps have
 	undo   = "undo"   // registers a compensation
 	sleep  = "sleep"  // waits for a time
 	word   = "word"   // takes a signal
@@ -49,9 +50,9 @@ func Generate(seed uint64, id string, waits []time.Duration) Program {
 	wait := func() time.Duration { return waits[r.IntN(len(waits))] }
 	open := 0 // children that were not joined
 	for range 2 + r.IntN(10) {
-		op := Op{Do: []string{step, step, step, undo, sleep, sleep, word, word, never, child, join, again}[r.IntN(12)]}
+		op := Op{Do: []string{step, step, both, undo, sleep, sleep, word, word, never, child, join, again}[r.IntN(12)]}
 		switch op.Do {
-		case step:
+		case step, both:
 			op.Wait, op.Size = int64(wait()), 1
 			if r.IntN(4) == 0 {
 				op.Fails = 1 + r.IntN(2)
