@@ -322,7 +322,7 @@ func (j *journal) renew(o origin) uint64 {
 	defer j.mu.Unlock()
 	j.origin, j.prefix = o, o.append(make([]byte, 0, 256+len(o.Input)))
 	j.pages, j.page, j.pending, j.ends = nil, j.page[:0], j.pending[:0], j.ends[:0]
-	j.open, j.waiting = nil, false
+	j.open, j.waiting, j.fresh = nil, false, true
 	j.mail = slices.DeleteFunc(j.mail, j.outdated)
 	if j.alarm != "" {
 		j.stale, j.alarm = j.alarm, ""

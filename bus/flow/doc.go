@@ -92,7 +92,8 @@
 //
 // # Retention
 //
-// When a flow has ended its journal stays for a week. Then the journal is replaced by a
+// A generation of a flow that continues as new replaces the journal of those before it
+// with its first message. When a flow has ended its journal stays for a week. Then the journal is replaced by a
 // result record and the inbox by a gravestone, each by compare-and-append with a rollup,
 // and a time to live. The record answers a second start; the gravestone, which is
 // written first and outlives it, keeps a worker from taking that start for the first of

@@ -61,6 +61,7 @@ type journal struct {
 	changed sync.Cond
 	status  Status
 	waiting bool // the open record is a wait
+	fresh   bool // a generation has begun of which nothing is stored
 	replies []string
 	memory
 	mail    []letter
@@ -310,6 +311,7 @@ func (j *journal) build() {
 	j.buf = append(b, '}')
 	j.msg = nats.Msg{Subject: j.subject, Data: j.buf}
 	j.revoke()
+	j.rollUp()
 }
 
 // turnPage moves pending records into the page until it is full and reports whether
@@ -352,6 +354,7 @@ func (j *journal) stored(sequence uint64) {
 	j.mu.Lock()
 	j.base, j.sending, j.durable = sequence, false, j.sent
 	j.revoked()
+	j.rolledUp()
 	size := len(j.buf)
 	settled := j.final
 	j.changed.Broadcast()

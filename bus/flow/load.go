@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -183,6 +184,7 @@ func (in *instance) resume(p page, sequence uint64) {
 	}
 	var args []byte
 	var ref string
+	moved := false
 	if !in.read(func(ctx context.Context) (err error) {
 		if args, ref = p.Input, p.InputRef; p.Gen == 0 {
 			if args, ref, err = in.startBody(ctx, p.Start); err != nil {
@@ -190,8 +192,15 @@ func (in *instance) resume(p page, sequence uint64) {
 			}
 		}
 		in.history, err = loadHistory(ctx, in.eng.log, p)
+		if errors.Is(err, errNoMessage) {
+			moved, err = in.movedOn(ctx, sequence, err)
+		}
 		return err
 	}) {
+		return
+	}
+	if moved {
+		in.load()
 		return
 	}
 	if p.Open != nil && !p.Open.Kind.known() {

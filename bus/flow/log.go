@@ -62,7 +62,7 @@ func (l streamLog) Last(ctx context.Context, subject string) (Stored, error) {
 func (l streamLog) At(ctx context.Context, sequence uint64) (Stored, error) {
 	s, err := l.get(ctx, getRequest{Sequence: sequence})
 	if err == nil && s.Sequence == 0 {
-		return s, fmt.Errorf("message %d of the stream %s is gone", sequence, contract.FlowStream)
+		return s, fmt.Errorf("message %d of the stream %s: %w", sequence, contract.FlowStream, errNoMessage)
 	}
 	return s, err
 }

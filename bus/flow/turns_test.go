@@ -126,11 +126,9 @@ func TestWhoWaitsTakesNoRoom(t *testing.T) {
 	})
 	flaky := flow.Define("flaky", 1, func(run *flow.Run, in args) (result, error) {
 		return flow.Step(run, "work", func(context.Context) (result, error) {
-			if tries.Add(1) == 1 {
-				return result{}, errors.New("not yet")
-			}
-			return result(in), nil
-		}, flow.WithRetry(flow.Retry{First: 2 * time.Second}))
+			tries.Add(1)
+			return result{}, errors.New("not yet")
+		}, flow.WithRetry(flow.Retry{First: time.Hour, Max: time.Hour}))
 	})
 	start(t, w.broker.Dial(t, bustest.WithService(service)), []flow.Registered{parent, child, flaky}, flow.WithCapacity(1))
 	p, err := flow.Start(within(t), w.client, parent, "p", args{"x"})
@@ -152,8 +150,11 @@ func TestWhoWaitsTakesNoRoom(t *testing.T) {
 	if got, err := p.Result(within(t)); err != nil || got.Text != "x!" {
 		t.Errorf("the parent: %+v, %v", got, err)
 	}
-	if got, err := f.Result(within(t)); err != nil || got.Text != "y" {
-		t.Errorf("the second attempt: %+v, %v", got, err)
+	if err := w.client.Cancel(within(t), "flaky", "f", "enough"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Result(within(t)); !errors.Is(err, flow.ErrCancelled) || tries.Load() != 1 {
+		t.Errorf("the cancelled one: %v after %d tries", err, tries.Load())
 	}
 }
 
