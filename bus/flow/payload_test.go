@@ -223,7 +223,8 @@ func TestValuesThatCannotBeKept(t *testing.T) {
 	}
 }
 
-// A service and its callers keep large values with the permissions of their descriptors.
+// A service and its callers keep large values, and let go of them, with the permissions
+// of their descriptors.
 func TestThePermissionsSufficeForLargeValues(t *testing.T) {
 	t.Parallel()
 	runs := contract.Service{Name: service, Flows: []contract.FlowInfo{{Name: "large", Version: 1}}}
@@ -246,7 +247,7 @@ func TestThePermissionsSufficeForLargeValues(t *testing.T) {
 	def := large(&effects, gate)
 	conn := b.Dial(t, bustest.WithService(service)) // makes the consumers, as an operator does
 	start(t, conn, []flow.Registered{def}).stop()
-	start(t, dial(service), []flow.Registered{def})
+	start(t, dial(service), []flow.Registered{def}, flow.WithKeep(2*time.Second), flow.WithOrphans(time.Millisecond))
 	c := flow.NewClient(dial("caller"), service)
 	h, err := flow.Start(within(t), c, def, "a", args{big("in", 300)})
 	if err != nil {
@@ -258,6 +259,12 @@ func TestThePermissionsSufficeForLargeValues(t *testing.T) {
 	(&world{t: t, broker: b, client: c}).state("large", "a", flow.Completed)
 	if got, err := h.Result(within(t)); err != nil || len(got.Text) != 1300<<10 {
 		t.Errorf("got %d bytes: %v", len(got.Text), err)
+	}
+	w := &world{t: t, broker: b, client: c}
+	w.condensed("large", "a")
+	bustest.Eventually(t, patience, func() bool { return len(w.objects()) == 1 }, "all values but the result to go")
+	if got, err := h.Result(within(t)); err != nil || len(got.Text) != 1300<<10 {
+		t.Errorf("after that: %d bytes, %v", len(got.Text), err)
 	}
 	select {
 	case d := <-denied:
