@@ -49,15 +49,15 @@ func (j *janitor) run(ctx context.Context) {
 	for j.may(ctx) {
 		more, err := j.walk(ctx)
 		if !more && time.Since(swept) > sweepFactor*j.pause() {
-			var left bool
-			if left, err = j.sweep(ctx); !left {
+			left, failed := j.sweep(ctx)
+			if !left {
 				swept = time.Now()
 			}
-			more = left
+			more, err = left, errors.Join(err, failed)
 		}
 		if err != nil && ctx.Err() == nil {
 			more = false
-			j.eng.telemetry.Logger.Warn("flows that have ended cannot be condensed yet", telemetry.KeyError, err.Error())
+			j.eng.telemetry.Logger.Warn("what ended flows have left behind cannot be cleared away yet", telemetry.KeyError, err.Error())
 		}
 		d := roundPause
 		if !more {
