@@ -227,6 +227,8 @@ func TestNothingIsSentWhileDisconnected(t *testing.T) {
 		_, err := rpc.Call(t.Context(), client, greet, greetReq{}, rpc.WithTimeout(100*time.Millisecond))
 		return errors.Is(err, rpc.ErrDisconnected)
 	}, "the client notices")
+	// What is sent into a connection of which nobody knows yet that it is lost is lost.
+	bustest.Eventually(t, patience, func() bool { return !conn.NATS().IsConnected() }, "the other connection to notice")
 	broker.Start(t)
 	patient := rpc.NewClient(conn, rpc.WithRetry(1000, time.Millisecond, 50*time.Millisecond))
 	if _, err := rpc.Call(t.Context(), patient, greet, greetReq{}, rpc.WithTimeout(patience)); err != nil {
