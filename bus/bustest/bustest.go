@@ -294,13 +294,13 @@ func Main(m *testing.M, opts ...goleak.Option) {
 	goleak.VerifyTestMain(m, opts...)
 }
 
-// Parallel is for a TestMain: unless -parallel says otherwise, more tests run at once
-// than there are processors, because tests here wait for servers, leaders and timers
-// more than they compute.
+// Parallel is for a TestMain: unless -parallel says otherwise or -fuzz is on, more tests
+// run at once than there are processors, because tests here wait for servers, leaders
+// and timers more than they compute.
 func Parallel() {
 	flag.Parse()
 	chosen := false
-	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == parallelFlag })
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == parallelFlag || f.Name == fuzzFlag })
 	if chosen {
 		return
 	}
@@ -311,6 +311,7 @@ func Parallel() {
 
 const (
 	parallelFlag = "test.parallel"
+	fuzzFlag     = "test.fuzz" // then -parallel counts processes that compute
 	atOnce       = 8
 )
 

@@ -170,7 +170,7 @@ func TestACheckoutEndsTheSameWhereverItCrashes(t *testing.T) {
 			flowtest.CrashEverywhere(t, define, in, func(t *testing.T, _ flowtest.Outcome[checkoutResult]) {
 				t.Helper()
 				l.check(t, c.events, c.effects, c.reason)
-			})
+			}, flowtest.AllPairs())
 		})
 	}
 }

@@ -53,7 +53,7 @@ func TestAHeldOrderEndsTheSameWhereverItsCheckoutCrashes(t *testing.T) {
 			flowtest.CrashEverywhere(t, define, in, func(t *testing.T, _ flowtest.Outcome[checkoutResult]) {
 				t.Helper()
 				l.check(t, c.events, c.effects, c.reason)
-			}, c.opts...)
+			}, append(c.opts, flowtest.AllPairs())...)
 		})
 	}
 }

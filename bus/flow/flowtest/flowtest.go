@@ -23,7 +23,8 @@ import (
 	"github.com/ordermesh/ordermesh/bus/flow"
 )
 
-// pairs is up to how many appends a flow is crashed at every pair of them.
+// pairs is up to how many appends a flow is crashed at every pair of them, unless
+// [AllPairs] says that any number will do.
 const pairs = 10
 
 // Outcome is how a run of a flow ended.
@@ -62,7 +63,7 @@ func CrashEverywhere[In, Out any](t *testing.T, define func() flow.Definition[In
 	if t.Failed() {
 		t.Fatal("the undisturbed run failed")
 	}
-	for _, plan := range plans(appends) {
+	for _, plan := range plans(appends, o.allPairs || appends <= pairs) {
 		synctest.Test(t, func(t *testing.T) {
 			got := crash[Out](t, newStage(t, define(), in, o), plan)
 			compare(t, want, got)
@@ -92,7 +93,9 @@ type Option func(*options)
 type options struct {
 	with   func() []flow.Registered
 	script []cue
-	late   time.Duration
+
+	allPairs bool
+	late     time.Duration
 }
 
 // cue is something that comes from outside at a time.
@@ -100,6 +103,10 @@ type cue struct {
 	after time.Duration
 	act   func(r flow.Rehearsal) error
 }
+
+// AllPairs crashes also a long flow at every pair of its appends: their number grows
+// with the square of the flow's length.
+func AllPairs() Option { return func(o *options) { o.allPairs = true } }
 
 // With adds definitions, such as those of children. It is called for each run.
 func With(others func() []flow.Registered) Option {
@@ -166,7 +173,7 @@ func (c crashAt) String() string {
 }
 
 // plans lists every single crash and, for short flows, every pair.
-func plans(appends int) [][]crashAt {
+func plans(appends int, twice bool) [][]crashAt {
 	var list [][]crashAt
 	points := func(f func(c crashAt)) {
 		for n := 1; n <= appends; n++ {
@@ -176,7 +183,7 @@ func plans(appends int) [][]crashAt {
 	}
 	points(func(first crashAt) {
 		list = append(list, []crashAt{first})
-		if appends <= pairs {
+		if twice {
 			points(func(second crashAt) { list = append(list, []crashAt{first, second}) })
 		}
 	})
