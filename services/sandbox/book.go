@@ -92,6 +92,10 @@ func (b *book) read(ctx context.Context, key string, record any) (bool, error) {
 	return false, unavailable("read", key, err)
 }
 
+// readTimeout bounds what the server may leave unanswered: a stream without a leader
+// says nothing at all, and a courier that waited for it would never deliver again.
+const readTimeout = 3 * time.Second
+
 // ask reads from the stream's leader.
 func (b *book) ask(ctx context.Context, key string, record any) (bool, error) {
 	const notFound = 10037
@@ -101,6 +105,8 @@ func (b *book) ask(ctx context.Context, key string, record any) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	m, err := b.conn.NATS().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET.KV_"+b.bucket, request)
 	if err != nil {
 		return false, unavailable("read", key, err)
@@ -146,9 +152,14 @@ func (b *book) scan(ctx context.Context, after uint64, each func(key string, val
 		return after, unavailable("scan", b.bucket, err)
 	}
 	defer func() { _ = watcher.Stop() }()
+	silence := time.NewTimer(readTimeout)
+	defer silence.Stop()
 	for {
 		select {
+		case <-silence.C:
+			return after, unavailable("scan", b.bucket, errors.New("nothing comes any more"))
 		case entry, open := <-watcher.Updates():
+			silence.Reset(readTimeout)
 			if !open {
 				return after, unavailable("scan", b.bucket, errors.New("the watcher has ended"))
 			}

@@ -25,7 +25,7 @@ func TestSabotageIsFound(t *testing.T) {
 		checks    []string // of the judge; one of them must find it
 	}{
 		{NoCAS, Plain, twoWriters, []string{"versions"}},
-		{EarlyAck, Plain, killedOften, []string{"acknowledged", "finished", "flows"}},
+		{EarlyAck, Plain, killedOften, []string{"acknowledged", "finished", "flows", "reservations"}},
 		{RandomKey, Failpoint, crashedAfterCharge, []string{"provider"}},
 		{StaleCache, Plain, restocked, []string{"refusals"}},
 	} {
@@ -69,13 +69,13 @@ func twoWriters(r *rig) error {
 func killedOften(r *rig) error {
 	r.up()
 	r.stock(10, 1_000_000)
-	l := r.shape(Load{Name: "order", Orders: 250, Clients: 48, Gate: NewGate()})
+	l := r.shape(Load{Name: "order", Orders: 500, Clients: 48, Gate: NewGate()})
 	wait := r.load(l)
 	kill := func() error {
 		r.mesh.Kill()
 		return nil
 	}
-	if _, err := killUnderLoad(r.Context(), r.mesh, r.ledger, l, 4, kill); err != nil {
+	if _, err := killUnderLoad(r.Context(), r.mesh, r.ledger, l, 8, kill); err != nil {
 		return err
 	}
 	return wait()
