@@ -128,7 +128,7 @@ func (c *Conn) options(cfg Config) []nats.Option {
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 200*time.Millisecond),
 		nats.Timeout(dialTimeout),
-		nats.SetCustomDialer(dialer{net.Dialer{Timeout: dialTimeout}}),
+		nats.SetCustomDialer(&dialer{Dialer: net.Dialer{Timeout: dialTimeout}}),
 		nats.PingInterval(10 * time.Second),
 		nats.ReconnectBufSize(-1), // what cannot be sent now fails now: nothing is stored after its deadline
 		nats.ErrorHandler(c.asyncError),

@@ -20,16 +20,32 @@ const (
 	closeTimeout = time.Second
 )
 
-// dialer connects with a batchConn in between.
-type dialer struct{ net.Dialer }
+// dialer connects one nats.Conn with a batchConn in between.
+//
+// nats.go forgets a connection whose greeting fails while it reconnects and leaves it
+// to the garbage collector; a goroutine would keep it for ever. There is one connection
+// at a time, so each dial gives up the one before.
+type dialer struct {
+	net.Dialer
+
+	mu   sync.Mutex
+	last *batchConn
+}
 
 // Dial is net.Dialer's.
-func (d dialer) Dial(network, address string) (net.Conn, error) {
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	conn, err := d.Dialer.Dial(network, address)
 	if err != nil {
 		return nil, err
 	}
-	return newBatchConn(conn), nil
+	c := newBatchConn(conn)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.last != nil {
+		d.last.abandon()
+	}
+	d.last = c
+	return c, nil
 }
 
 // batchConn lets a goroutine of its own do the writing, in the order of the calls.
@@ -145,6 +161,15 @@ func (c *batchConn) Close() error {
 	c.mu.Unlock()
 	<-c.ended
 	return c.Conn.Close()
+}
+
+// abandon closes without sending what was written.
+func (c *batchConn) abandon() {
+	c.mu.Lock()
+	c.closing, c.pending = true, nil
+	c.changed.Broadcast()
+	c.mu.Unlock()
+	_ = c.Conn.Close() // it may be closed already
 }
 
 // SetDeadline bounds reads: writes to the network have a time-out of their own.

@@ -90,3 +90,34 @@ func TestABacklogEnds(t *testing.T) {
 	_ = c.Close()
 	writing.Wait()
 }
+
+// The client library forgets a connection whose greeting failed: the next dial ends it.
+func TestADialGivesUpTheConnectionBefore(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	d := &dialer{}
+	forgotten, err := d.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	current, err := d.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = current.Close() }()
+	c, ok := forgotten.(*batchConn)
+	if !ok {
+		t.Fatalf("dialled a %T", forgotten)
+	}
+	<-c.ended
+	if _, err := forgotten.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a write to the connection that was given up: %v", err)
+	}
+	if _, err := current.Write([]byte("x")); err != nil {
+		t.Errorf("a write to the present one: %v", err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/embedded/natsd"
 )
@@ -25,7 +26,7 @@ func TestABookWithoutALeaderIsUnavailable(t *testing.T) {
 	if err := servers.WaitReady(ctx); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := bus.Dial(ctx, bus.Config{URL: servers.Node(0).URL(), Service: "carrier"})
+	conn, err := bus.Dial(ctx, bus.Config{URL: servers.URL(), Service: "carrier"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,11 +39,16 @@ func TestABookWithoutALeaderIsUnavailable(t *testing.T) {
 	if _, err := b.create(ctx, "k", map[string]int{"n": 1}); err != nil {
 		t.Fatal(err)
 	}
-	for _, i := range []int{1, 2} {
+	leader, err := servers.WaitLeader(ctx, "KV_test_book")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range []int{leader, (leader + 1) % 3} { // one is left, and never leads alone
 		if err := servers.Stop(ctx, i); err != nil {
 			t.Fatal(err)
 		}
 	}
+	bustest.Eventually(t, time.Minute, conn.NATS().IsConnected, "the connection to the server that is left")
 	asked := make(chan error, 1)
 	go func() {
 		var record map[string]int
