@@ -1,9 +1,12 @@
 package config_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/ordermesh/ordermesh/bus/config"
 )
@@ -49,7 +52,7 @@ func FuzzValue(f *testing.F) {
 func FuzzFile(f *testing.F) {
 	for _, s := range []string{
 		"shop:\n  limit: 1\n", "a: &b {c: 1}\nd: *b", "? [x]\n: 1", "shop: {limit: 1, limit: 2}", "---\n---\n", "!!binary x", "a: !!float 1",
-		"<<: {a: 1}", strings.Repeat("[", 200), "shop:\n  price: {amount: 1, currency: EUR}\n  note: >\n    x\n", "shop: {api_key: canary-5}",
+		"<<: {a: 1}", strings.Repeat("[", 200), "shop:\n  price: {amount: 1, currency: EUR}\n  note: >\n    x\n", "shop: {api_key: canary-5}", "shop: {canary: 0}",
 	} {
 		f.Add([]byte(s))
 	}
@@ -61,7 +64,7 @@ func FuzzFile(f *testing.F) {
 		}
 		values, err := sources.Values(schema)
 		if err != nil {
-			if strings.Contains(err.Error(), "canary") {
+			if onlySecret(data, "canary") && strings.Contains(err.Error(), "canary") {
 				t.Fatalf("the secret is told: %v", err)
 			}
 			return
@@ -74,4 +77,15 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+// onlySecret reports whether a text stands in the value of the secret and nowhere else:
+// names and values of other settings may be told.
+func onlySecret(data []byte, text string) bool {
+	var file map[string]map[string]string
+	if yaml.Unmarshal(data, &file) != nil || !strings.Contains(file["shop"]["api_key"], text) {
+		return false
+	}
+	delete(file["shop"], "api_key")
+	return !strings.Contains(fmt.Sprint(file), text)
 }
