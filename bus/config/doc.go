@@ -30,6 +30,10 @@
 // A key that an instance does not know is refused by that instance alone: during a roll-out
 // the older ones say so, and nothing else happens.
 //
+// A [Document] is one value of another bucket, "policy": a set of rules, or how others are
+// called. It is followed in the same way, alone: its key is <service>.<policy>, its parser
+// decides whether it can be used, and deleting it gives way to a fallback.
+//
 // It is not for data: settings are few, small and read by every instance. It is not for
 // what must change together in two services; each service is swapped for itself. Code of a
 // flow reads settings inside a step or before the flow starts, because they may differ when

@@ -16,21 +16,12 @@ import (
 // maxRefused bounds how many keys of no setting are remembered.
 const maxRefused = 100
 
-// Refusal says why a value in the bucket is not used.
+// Refusal says why a value in a bucket is not used.
 type Refusal struct {
-	Key      string    `json:"key"` // <service>.<setting>
+	Key      string    `json:"key"` // <service>.<setting> or <service>.<policy>
 	Revision uint64    `json:"revision"`
 	Reason   string    `json:"reason"`
 	At       time.Time `json:"at"` // when the value was written
-}
-
-// change is one entry of the bucket.
-type change struct {
-	key      string
-	revision uint64
-	at       time.Time
-	deleted  bool
-	data     []byte
 }
 
 // fold is the state of a service's settings after a history of changes. It is a function
@@ -42,6 +33,17 @@ type fold struct {
 	values   any    // pointer to the struct
 	revision uint64 // of the last change that was looked at
 	refused  map[string]pending
+}
+
+func (f *fold) head() uint64 { return f.revision }
+func (f *fold) value() any   { return f.values }
+
+// describe lists every setting with where it is from.
+func (f *fold) describe(i *Instance) {
+	values := f.merged(f.bucket)
+	for _, setting := range f.schema.list {
+		i.Settings = append(i.Settings, reported(setting, values[setting.Name]))
+	}
 }
 
 // pending is a change that was refused. It is tried again when another is accepted.
@@ -153,7 +155,11 @@ func (f *fold) merged(bucket Values) Values {
 func (f *fold) refusals() []Refusal {
 	list := make([]Refusal, 0, len(f.refused))
 	for _, p := range f.waiting() {
-		list = append(list, Refusal{Key: p.key, Revision: p.revision, Reason: p.reason.Error(), At: p.at.UTC()})
+		list = append(list, p.refusal())
 	}
 	return list
+}
+
+func (p pending) refusal() Refusal {
+	return Refusal{Key: p.key, Revision: p.revision, Reason: p.reason.Error(), At: p.at.UTC()}
 }

@@ -54,7 +54,10 @@ func (p price) Validate() error {
 	return nil
 }
 
-var shop = contract.Service{Name: "shop", Settings: contract.SettingsOf[settings]()}
+var shop = contract.Service{
+	Name: "shop", Settings: contract.SettingsOf[settings](),
+	Policies: []contract.PolicyInfo{{Name: "greeting", Kind: contract.PolicyRules, Doc: "what customers are told"}},
+}
 
 func newSchema(t testing.TB) *config.Schema {
 	t.Helper()

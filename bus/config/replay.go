@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
-	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/internal/pull"
 )
 
@@ -25,17 +24,17 @@ const (
 	// is not there at the next comparison is missing.
 	checkEvery = 2 * time.Second
 
-	bucketStream = "KV_" + contract.ConfigKV
-	keyPrefix    = "$KV." + contract.ConfigKV + "."
-	kvOperation  = "KV-Operation" // header of a delete marker
+	kvOperation = "KV-Operation" // header of a delete marker
 )
 
 var errMissed = errors.New("the bucket has a change that did not arrive")
 
-// replay reads the history of the service's keys and then what comes, until something
-// breaks.
+// stream is the bucket's.
+func (s scope) stream() string { return "KV_" + s.bucket }
+
+// replay reads the history of the keys and then what comes, until something breaks.
 func (w *watch) replay(ctx context.Context) error {
-	state, err := newFold(w.schema, w.base)
+	state, err := w.fresh()
 	if err != nil {
 		return err
 	}
@@ -48,7 +47,7 @@ func (w *watch) replay(ctx context.Context) error {
 	defer w.forget(name)
 	messages := make(chan *nats.Msg, 2*prefetch)
 	puller := pull.New(pull.Config{
-		Conn: w.conn, Stream: bucketStream, Consumer: name, Limit: prefetch,
+		Conn: w.conn, Stream: w.stream(), Consumer: name, Limit: prefetch,
 		Room: func() int { return prefetch - len(messages) },
 		Deliver: func(m *nats.Msg) {
 			select {
@@ -75,18 +74,17 @@ func (w *watch) replay(ctx context.Context) error {
 	return errors.Join(err, <-pulling)
 }
 
-// consume makes a consumer over the history of the service's keys, and says how long that
-// is.
+// consume makes a consumer over the history of the keys, and says how long that is.
 func (w *watch) consume(ctx context.Context) (name string, history uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	consumer, err := w.conn.JetStream().CreateConsumer(ctx, bucketStream, jetstream.ConsumerConfig{
-		Name: "config-" + w.schema.service + "-" + nuid.Next(), Description: "settings of " + w.schema.service,
-		FilterSubject: contract.Settings(w.schema.service), DeliverPolicy: jetstream.DeliverAllPolicy,
+	consumer, err := w.conn.JetStream().CreateConsumer(ctx, w.stream(), jetstream.ConsumerConfig{
+		Name: w.consumer + "-" + nuid.Next(), Description: w.all + " of " + w.service,
+		FilterSubject: w.filter, DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: idleLife,
 	})
 	if err != nil {
-		return "", 0, fmt.Errorf("make a consumer on the bucket %s: %w", contract.ConfigKV, err)
+		return "", 0, fmt.Errorf("make a consumer on the bucket %s: %w", w.bucket, err)
 	}
 	return consumer.CachedInfo().Name, consumer.CachedInfo().NumPending, nil
 }
@@ -95,13 +93,13 @@ func (w *watch) consume(ctx context.Context) (name string, history uint64, err e
 func (w *watch) forget(name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = w.conn.JetStream().DeleteConsumer(ctx, bucketStream, name)
+	_ = w.conn.JetStream().DeleteConsumer(ctx, w.stream(), name)
 }
 
 // reading is one pass over the bucket.
 type reading struct {
 	watch     *watch
-	state     *fold
+	state     state
 	history   uint64 // messages in the bucket when the pass began
 	installed bool   // the state is the current one
 	delivery  uint64
@@ -134,7 +132,7 @@ func (r *reading) one(ctx context.Context, m *nats.Msg) error {
 	}
 	r.delivery = at.Delivery
 	c := change{
-		key: strings.TrimPrefix(m.Subject, keyPrefix), revision: at.Sequence, at: time.Unix(0, at.Stored),
+		key: strings.TrimPrefix(m.Subject, "$KV."+r.watch.bucket+"."), revision: at.Sequence, at: time.Unix(0, at.Stored),
 		deleted: m.Header.Get(kvOperation) != "" || m.Header.Get("Nats-Marker-Reason") != "", data: m.Data,
 	}
 	if r.installed {
@@ -155,7 +153,7 @@ func (r *reading) complete(ctx context.Context) {
 
 // compare holds our revision against the bucket's.
 func (r *reading) compare(ctx context.Context, last uint64) error {
-	current := r.state.revision
+	current := r.state.head()
 	switch {
 	case current >= last && !r.installed: // what was there when the pass began has been purged
 		r.complete(ctx)
@@ -171,7 +169,7 @@ func (r *reading) compare(ctx context.Context, last uint64) error {
 }
 
 // check asks the bucket for its revision now and then. While it does not answer, nothing is
-// known, and the age of the settings grows.
+// known, and the age of the state grows.
 func (w *watch) check(ctx context.Context, result chan<- uint64) {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
@@ -193,13 +191,13 @@ func (w *watch) check(ctx context.Context, result chan<- uint64) {
 	}
 }
 
-// lastRevision is that of the newest change of the service's keys, 0 if there is none.
+// lastRevision is that of the newest change of the keys, 0 if there is none.
 func (w *watch) lastRevision(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkEvery)
 	defer cancel()
-	reply, err := w.conn.NATS().RequestWithContext(ctx, "$JS.API.DIRECT.GET."+bucketStream+"."+contract.Settings(w.schema.service), nil)
+	reply, err := w.conn.NATS().RequestWithContext(ctx, "$JS.API.DIRECT.GET."+w.stream()+"."+w.filter, nil)
 	if err != nil {
-		return 0, fmt.Errorf("ask the bucket %s for its revision: %w", contract.ConfigKV, err)
+		return 0, fmt.Errorf("ask the bucket %s for its revision: %w", w.bucket, err)
 	}
 	switch status := reply.Header.Get("Status"); status {
 	case "":
@@ -207,6 +205,6 @@ func (w *watch) lastRevision(ctx context.Context) (uint64, error) {
 	case "404":
 		return 0, nil
 	default:
-		return 0, fmt.Errorf("ask the bucket %s for its revision: %s %s", contract.ConfigKV, status, reply.Header.Get("Description"))
+		return 0, fmt.Errorf("ask the bucket %s for its revision: %s %s", w.bucket, status, reply.Header.Get("Description"))
 	}
 }

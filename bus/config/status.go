@@ -22,21 +22,25 @@ const (
 
 	instances = ".instance." // keys of the bucket: <service>.instance.<id>
 	refusals  = ".refused."  // <service>.refused.<setting>
+	documents = ".policy."   // <service>.policy.<name>.<id>
+	unusable  = ".policy_refused."
 
-	keySetting  = "setting"
 	keyRevision = "revision"
 )
 
-// Instance is what an instance of a service tells about its settings.
+// Instance is what an instance of a service tells about its settings, or about one of its
+// documents.
 type Instance struct {
 	Service  string    `json:"service"`
+	Document string    `json:"document,omitzero"` // the document's name
 	Instance string    `json:"instance"`
 	Host     string    `json:"host"`
 	PID      int       `json:"pid"`
 	Started  time.Time `json:"started"`
-	Revision uint64    `json:"revision"` // of the bucket's last change to the service that it has looked at
+	Revision uint64    `json:"revision"` // of the bucket's last change to the service, or the document, that it has looked at
 	Verified time.Time `json:"verified"` // when that was last compared with the bucket
-	Settings []Running `json:"settings"`
+	Settings []Running `json:"settings,omitempty"`
+	Runs     uint64    `json:"runs,omitzero"` // revision of the document that is in force; 0 is the fallback
 	Refused  []Refusal `json:"refused"`
 
 	Reported time.Time `json:"reported,omitzero"` // when this was told; set by who reads it
@@ -72,7 +76,7 @@ func (w *watch) report(ctx context.Context) error {
 		case <-w.wake:
 		}
 		if err := w.write(ctx); err != nil && ctx.Err() == nil {
-			w.conn.Telemetry().Logger.DebugContext(ctx, "the report about settings was not stored", telemetry.KeyError, err.Error())
+			w.conn.Telemetry().Logger.DebugContext(ctx, "the report about "+w.all+" was not stored", telemetry.KeyError, err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -83,12 +87,12 @@ func (w *watch) report(ctx context.Context) error {
 
 func (w *watch) write(ctx context.Context) error {
 	status := w.status()
-	if err := w.put(ctx, w.schema.service+instances+status.Instance, status, reportLife); err != nil {
+	if err := w.put(ctx, w.reports+status.Instance, status, reportLife); err != nil {
 		return err
 	}
 	for _, r := range w.refusalsToTell() {
-		if name := strings.TrimPrefix(r.Key, w.schema.service+"."); !strings.ContainsFunc(name, unprintable) {
-			if err := w.put(ctx, w.schema.service+refusals+name, r, refusedLife); err != nil {
+		if name := strings.TrimPrefix(r.Key, w.service+"."); !strings.ContainsFunc(name, unprintable) {
+			if err := w.put(ctx, w.refusals+name, r, refusedLife); err != nil {
 				return err
 			}
 		}
@@ -138,7 +142,7 @@ func (w *watch) leave() {
 	if err != nil {
 		return // it goes by itself
 	}
-	_ = kv.Purge(ctx, w.schema.service+instances+w.self.Instance, jetstream.PurgeTTL(reportLife))
+	_ = kv.Purge(ctx, w.reports+w.self.Instance, jetstream.PurgeTTL(reportLife))
 }
 
 // meters are what Prometheus sees.
@@ -147,15 +151,24 @@ type meters struct {
 	changes, refusals, restarts prometheus.Counter
 }
 
-func newMeters(t *telemetry.Telemetry, service string) meters {
-	const label = "service"
+func newMeters(t *telemetry.Telemetry, s scope) meters {
+	prefix, labels, values := s.bucket, []string{"service"}, []string{s.service}
+	if s.document != "" {
+		labels, values = append(labels, s.one), append(values, s.document)
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return t.Gauge(prefix+name, help, labels...).WithLabelValues(values...)
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return t.Counter(prefix+name, help, labels...).WithLabelValues(values...)
+	}
 	return meters{
-		revision: t.Gauge("config_revision", "Revision of the bucket config that the instance runs.", label).WithLabelValues(service),
-		refused:  t.Gauge("config_refused_settings", "Settings in the bucket that cannot be used now.", label).WithLabelValues(service),
-		age:      t.Gauge("config_age_seconds", "Time since the settings were known to be those of the bucket.", label).WithLabelValues(service),
-		changes:  t.Counter("config_changes_total", "Changes of settings that took effect.", label).WithLabelValues(service),
-		refusals: t.Counter("config_refusals_total", "Values in the bucket that were refused.", label).WithLabelValues(service),
-		restarts: t.Counter("config_rereads_total", "Times that the bucket had to be read again after something broke.", label).WithLabelValues(service),
+		revision: gauge("_revision", "Revision of the bucket "+s.bucket+" that the instance runs."),
+		refused:  gauge("_refused_"+s.all, "Values in the bucket "+s.bucket+" that cannot be used now."),
+		age:      gauge("_age_seconds", "Time since the "+s.all+" were known to be those of the bucket."),
+		changes:  counter("_changes_total", "Changes of "+s.all+" that took effect."),
+		refusals: counter("_refusals_total", "Values in the bucket "+s.bucket+" that were refused."),
+		restarts: counter("_rereads_total", "Times that the bucket "+s.bucket+" had to be read again after something broke."),
 	}
 }
 

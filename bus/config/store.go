@@ -17,7 +17,7 @@ import (
 
 // The refusals of a Store.
 var (
-	ErrMoved   = errors.New("somebody else has changed the setting meanwhile")
+	ErrMoved   = errors.New("somebody else has changed it meanwhile")
 	ErrRefused = errors.New("the value cannot be used")
 	ErrNoEntry = errors.New("the bucket has no such value")
 )
@@ -36,21 +36,33 @@ type Entry struct {
 
 // OpenStore finds the buckets.
 func OpenStore(ctx context.Context, conn *bus.Conn) (*Store, error) {
-	settings, err := conn.JetStream().KeyValue(ctx, contract.ConfigKV)
+	settings, reports, err := open(ctx, conn, contract.ConfigKV)
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", contract.ConfigKV, err)
-	}
-	reports, err := conn.JetStream().KeyValue(ctx, contract.ConfigStatusKV)
-	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", contract.ConfigStatusKV, err)
+		return nil, err
 	}
 	return &Store{settings, reports}, nil
 }
 
+// open finds a bucket and that of the reports about it.
+func open(ctx context.Context, conn *bus.Conn, bucket string) (values, reports jetstream.KeyValue, err error) {
+	if values, err = conn.JetStream().KeyValue(ctx, bucket); err != nil {
+		return nil, nil, fmt.Errorf("bucket %s: %w", bucket, err)
+	}
+	if reports, err = conn.JetStream().KeyValue(ctx, contract.ConfigStatusKV); err != nil {
+		return nil, nil, fmt.Errorf("bucket %s: %w", contract.ConfigStatusKV, err)
+	}
+	return values, reports, nil
+}
+
 // Entries returns the history of all keys of a service, the oldest first.
 func (s *Store) Entries(ctx context.Context, service string) ([]Entry, error) {
+	return history(ctx, s.settings, service+".>")
+}
+
+// history returns what the keys have and had, the oldest first.
+func history(ctx context.Context, kv jetstream.KeyValue, keys string) ([]Entry, error) {
 	var list []Entry
-	err := each(ctx, s.settings, service+".>", func(e jetstream.KeyValueEntry) error {
+	err := each(ctx, kv, keys, func(e jetstream.KeyValueEntry) error {
 		list = append(list, Entry{
 			Key: e.Key(), Value: string(e.Value()), Revision: e.Revision(), At: e.Created().UTC(), Deleted: e.Operation() != jetstream.KeyValuePut,
 		})
@@ -88,7 +100,7 @@ func Expect(schema *Schema, base Values, entries []Entry) (Instance, error) {
 	if err != nil {
 		return Instance{}, err
 	}
-	w := watch{schema: schema, state: f, self: Instance{Service: schema.service}}
+	w := watch{state: f, self: Instance{Service: schema.service}}
 	return w.status(), nil
 }
 
@@ -170,8 +182,12 @@ func Last(entries []Entry, key string) Entry {
 // Instances returns what the running instances of a service tell, the oldest first; "*" is
 // all services.
 func (s *Store) Instances(ctx context.Context, service string) ([]Instance, error) {
+	return told(ctx, s.reports, service+instances+"*")
+}
+
+func told(ctx context.Context, reports jetstream.KeyValue, keys string) ([]Instance, error) {
 	var list []Instance
-	err := each(ctx, s.reports, service+instances+"*", func(e jetstream.KeyValueEntry) error {
+	err := each(ctx, reports, keys, func(e jetstream.KeyValueEntry) error {
 		var i Instance
 		if err := contract.UnmarshalLenient(e.Value(), &i); err != nil {
 			return nil //nolint:nilerr // not a report of ours
@@ -192,8 +208,12 @@ func (s *Store) Instances(ctx context.Context, service string) ([]Instance, erro
 // Refusals returns what was refused last of each setting of a service, also when it is in
 // order by now; "*" is all services. They are kept for a week.
 func (s *Store) Refusals(ctx context.Context, service string) ([]Refusal, error) {
+	return refused(ctx, s.reports, service+refusals+">")
+}
+
+func refused(ctx context.Context, reports jetstream.KeyValue, keys string) ([]Refusal, error) {
 	var list []Refusal
-	err := each(ctx, s.reports, service+refusals+">", func(e jetstream.KeyValueEntry) error {
+	err := each(ctx, reports, keys, func(e jetstream.KeyValueEntry) error {
 		var r Refusal
 		if contract.UnmarshalLenient(e.Value(), &r) == nil {
 			list = append(list, r)

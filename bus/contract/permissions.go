@@ -60,7 +60,12 @@ func (s Service) Permissions(rights Rights) Permissions {
 		p.bucket(b, ">")
 	}
 	if len(s.Settings) > 0 {
-		p.settings(s.Name)
+		p.follows(ConfigKV, Settings(s.Name))
+		p.tells(s.Name)
+	}
+	for _, policy := range s.Policies {
+		p.follows(PolicyKV, Policy(PolicyKey(s.Name, policy.Name)))
+		p.tells(s.Name)
 	}
 	if len(s.Flows) > 0 {
 		p.flows(s.Name)
@@ -126,13 +131,17 @@ func (g *grant) bucket(name, keys string) {
 		"$JS.API.CONSUMER.DELETE.KV_"+name+".*", "$JS.FC.KV_"+name+".>")
 }
 
-// settings allows reading the service's own settings and telling what became of them. No
-// service writes settings.
-func (g *grant) settings(service string) {
-	stream := "KV_" + ConfigKV
+// follows allows reading keys of a bucket, their history and what comes. No service writes
+// its own settings or policies.
+func (g *grant) follows(bucket, keys string) {
+	stream := "KV_" + bucket
 	g.stream(stream)
-	g.durable(stream, "*", Settings(service))
-	g.pub("$JS.API.CONSUMER.DELETE."+stream+".*", "$JS.API.DIRECT.GET."+stream+"."+Settings(service))
+	g.durable(stream, "*", keys)
+	g.pub("$JS.API.CONSUMER.DELETE."+stream+".*", "$JS.API.DIRECT.GET."+stream+"."+keys)
+}
+
+// tells allows telling what became of the service's settings and policies.
+func (g *grant) tells(service string) {
 	g.stream("KV_" + ConfigStatusKV)
 	g.pub("$KV." + ConfigStatusKV + "." + service + ".>")
 }

@@ -20,6 +20,7 @@ type Service struct {
 	Follows  []string      // services whose flows' inputs and journals it reads as they come, or EveryService
 	Books    []string      // key-value buckets that it alone writes
 	Settings []Setting     // what can be set, keys <service>.<name>; see SettingsOf
+	Policies []PolicyInfo  // documents that it follows, keys <service>.<name> of the bucket PolicyKV
 }
 
 // EveryService stands for all services where a descriptor names other services.
@@ -40,7 +41,8 @@ type FlowInfo struct {
 
 // Streams returns every stream and bucket that the services need together, sorted
 // by name: one event stream per owning service, FLOW and its buckets when a service has flows, DLQ
-// when one consumes, each book, and the buckets of settings when a service has some.
+// when one consumes, each book, and the buckets of settings and policies when a service
+// has some.
 func Streams(services ...Service) []StreamSpec {
 	byName := map[string]StreamSpec{}
 	for _, s := range services {
@@ -66,6 +68,11 @@ func Streams(services ...Service) []StreamSpec {
 		}
 		if len(s.Settings) > 0 {
 			byName["KV_"+ConfigKV] = StreamSpec{Name: ConfigKV, KV: true, History: settingHistory}
+		}
+		if len(s.Policies) > 0 {
+			byName["KV_"+PolicyKV] = StreamSpec{Name: PolicyKV, KV: true, History: settingHistory}
+		}
+		if len(s.Settings)+len(s.Policies) > 0 {
 			byName["KV_"+ConfigStatusKV] = StreamSpec{Name: ConfigStatusKV, KV: true, History: 1, MarkerTTL: statusMarkerTTL}
 		}
 		if len(s.Consumes) > 0 || len(s.Flows) > 0 {

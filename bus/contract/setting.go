@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// settingHistory is how many values of each setting are kept: what can be rolled back,
+// settingHistory is how many values of each setting and policy are kept: what can be rolled back,
 // and where an instance that starts finds the last good one.
 const settingHistory = 64
 

@@ -42,11 +42,13 @@ const (
 	FlowStream  = "FLOW"       // inputs, journals and timers of every flow
 	DLQStream   = "DLQ"        // dead letters
 	ConfigKV    = "config"     // settings: key <service>.<setting>; history 64
-	PolicyKV    = "policy"     // policies and rules
+	PolicyKV    = "policy"     // policies: key <service>.<name>; history 64
 	FlowLeaseKV = "flow_lease" // who owns which flow partition; history 1, short TTL
 
-	// ConfigStatusKV says what becomes of the settings: <service>.instance.<id> is what an
-	// instance runs and goes with it, <service>.refused.<setting> what was refused last.
+	// ConfigStatusKV says what becomes of settings and policies: <service>.instance.<id> is
+	// which settings an instance runs and goes with it, <service>.refused.<setting> what was
+	// refused last; <service>.policy.<name>.<id> and <service>.policy_refused.<name> are the
+	// same for a policy.
 	ConfigStatusKV = "config_status"
 
 	FlowPayloads = "flow_payload" // object store: inputs and results of flows that are too large for a message
