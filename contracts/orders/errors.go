@@ -18,6 +18,9 @@ var (
 	ErrStaff      = contract.NewError(contract.Forbidden, "staff_only", "this is not for customers")
 	ErrPayments   = contract.NewError(contract.Unavailable, "payments_unavailable", "payments cannot be taken now; try again")
 
+	// ErrReportTooLarge refuses a report over many currencies and days.
+	ErrReportTooLarge = contract.NewError(contract.Unprocessable, "report_too_large", "the report has more lines than an answer can carry: ask for fewer days")
+
 	// ErrUndelivered and those after it are the refusals of refunds.
 	ErrUndelivered    = contract.NewError(contract.FailedPrecondition, "order_not_delivered", "only a delivered order is refunded; one that is not dispatched can be cancelled")
 	ErrRefunded       = contract.NewError(contract.FailedPrecondition, "order_refunded", "everything that was paid is refunded or being refunded")

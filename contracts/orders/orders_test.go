@@ -55,6 +55,22 @@ func TestContract(t *testing.T) {
 	golden.Method(s, orders.Get, orders.GetOrder{OrderID: order, MinVersion: 5}, view)
 	golden.Method(s, orders.List, orders.ListOrders{CustomerID: "c1", Status: orders.OnHold, Limit: 20, Cursor: "MTIz"},
 		orders.Orders{Orders: []orders.Summary{summary}, NextCursor: "MTIz", Behind: 2})
+	eur := func(minor int64) money.Amount { return money.New(minor, "EUR") }
+	revenue := orders.Revenue{
+		Orders: 3, Placed: eur(7794), Captured: eur(5196), Delivered: eur(2598), Cancelled: eur(1299), Refunded: eur(490), Net: eur(4706),
+	}
+	ofDay := revenue
+	ofDay.Day = "2026-11-24"
+	golden.Method(s, orders.Report, orders.ReportOrders{CustomerID: "c1", From: at.AddDate(0, 0, -7), Until: at, Top: 5},
+		orders.Figures{
+			From: at.AddDate(0, 0, -7), Until: at, Behind: 2,
+			Days:    []orders.Day{{Day: "2026-11-24", Orders: 3, ByStatus: map[orders.Status]int64{orders.Delivered: 2, orders.OnHold: 1}}},
+			Revenue: []orders.Revenue{ofDay}, Totals: []orders.Revenue{revenue},
+			TopSKUs: []orders.SKUSales{{SKU: "TEA-001", Orders: 2, Quantity: 4, Revenue: eur(5196)}},
+			Open: []orders.OpenOrders{{
+				Status: orders.OnHold, Orders: 15, Under1Hour: 1, Under1Day: 2, Under3Days: 3, Under7Days: 4, Older: 5, Oldest: at, OldestOrder: order,
+			}},
+		})
 	golden.Method(s, orders.Cancel, orders.CancelOrder{OrderID: order, Reason: "changed my mind"}, view)
 	decide := orders.DecideOrder{OrderID: order, Reason: "a good customer"}
 	golden.Method(s, orders.Approve, decide, view)
@@ -111,6 +127,11 @@ func TestValidate(t *testing.T) {
 	refused(t, "get version 2^63", orders.GetOrder{OrderID: order, MinVersion: 1 << 63}, contract.Invalid, "/min_version")
 	refused(t, "list odd status", orders.ListOrders{Status: "odd"}, contract.Invalid, "/status")
 	refused(t, "list customer *", orders.ListOrders{CustomerID: "*"}, contract.Invalid, "/customer_id")
+	at := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	refused(t, "report customer >", orders.ReportOrders{CustomerID: ">"}, contract.Invalid, "/customer_id")
+	refused(t, "report until before from", orders.ReportOrders{From: at, Until: at}, contract.Invalid, "/until")
+	refused(t, "report of years", orders.ReportOrders{From: at.AddDate(-2, 0, 0), Until: at}, contract.Invalid, "/until")
+	refused(t, "report top 101", orders.ReportOrders{Top: 101}, contract.Invalid, "/top")
 	refused(t, "cancel without reason", orders.CancelOrder{OrderID: order}, contract.Invalid, "/reason")
 	refused(t, "approve *", orders.DecideOrder{OrderID: "*"}, contract.Invalid, "/order_id")
 	refused(t, "reject with escape", orders.DecideOrder{OrderID: order, Reason: "\x1b[2J"}, contract.Invalid, "/reason")

@@ -25,7 +25,7 @@ const ResolvedSignal = "resolved"
 var Descriptor = contract.Service{
 	Name: "orders", Version: "1.0.0",
 	Doc:    "Orders from placed to delivered or cancelled.",
-	Serves: []contract.MethodInfo{Place.Info(), Get.Info(), List.Info(), Cancel.Info(), Approve.Info(), Reject.Info(), Refund.Info()},
+	Serves: []contract.MethodInfo{Place.Info(), Get.Info(), List.Info(), Report.Info(), Cancel.Info(), Approve.Info(), Reject.Info(), Refund.Info()},
 	Calls: []contract.MethodInfo{
 		catalog.Get.Info(),
 		inventory.Reserve.Info(), inventory.Release.Info(), inventory.Commit.Info(),

@@ -1,5 +1,7 @@
 package orders
 
+import "slices"
+
 // Status is where an order stands.
 type Status string
 
@@ -15,14 +17,13 @@ const (
 	Cancelled  Status = "cancelled"
 )
 
-// Known reports whether s is one of the states.
-func (s Status) Known() bool {
-	switch s {
-	case Placed, Confirmed, OnHold, Dispatched, Shipped, Delivered, Cancelled:
-		return true
-	}
-	return false
+// Statuses are the states, in their order.
+func Statuses() []Status {
+	return []Status{Placed, Confirmed, OnHold, Dispatched, Shipped, Delivered, Cancelled}
 }
+
+// Known reports whether s is one of the states.
+func (s Status) Known() bool { return slices.Contains(Statuses(), s) }
 
 // Reasons for which an order is cancelled by the mesh. A person may give any other.
 const (

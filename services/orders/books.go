@@ -10,6 +10,7 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/payments"
 	"github.com/ordermesh/ordermesh/contracts/shipping"
 	"github.com/ordermesh/ordermesh/services/orders/domain"
+	ordersview "github.com/ordermesh/ordermesh/services/orders/view"
 )
 
 // ledgers are the books of the firms, reached through payments and shipping, and this
@@ -48,7 +49,7 @@ func (l *ledgers) page(ctx context.Context, phase reconcilePhase, cursor string)
 		}
 		p.next = list.NextCursor
 	case phaseOrders:
-		list, err := l.listed.Page(ctx, view.Query{List: listName("", ""), Limit: page.MaxLimit}, cursor)
+		list, err := l.listed.Page(ctx, view.Query{List: ordersview.List{}.Name(), Limit: page.MaxLimit}, cursor)
 		if err != nil {
 			return p, err
 		}

@@ -2,65 +2,44 @@ package orders
 
 import (
 	"context"
-	"time"
 
 	"github.com/ordermesh/ordermesh/bus"
-	"github.com/ordermesh/ordermesh/bus/event"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/bus/view"
-	"github.com/ordermesh/ordermesh/contracts/money"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 	"github.com/ordermesh/ordermesh/contracts/page"
+	ordersview "github.com/ordermesh/ordermesh/services/orders/view"
 )
 
-// listing is the view behind the list. Every order is in four lists: all orders, and
-// those of its customer, each also by status.
-type listing = view.Projection[orders.Event, row]
+// listing keeps the view of orders up to date.
+type listing = view.Projection[orders.Event, ordersview.Row]
 
-type row struct {
-	first    uint64 // sequence of the order's first message: the order of the lists
-	customer string
-	status   orders.Status
-	total    money.Amount
-	placed   time.Time
+func newListing(conn *bus.Conn, store ordersview.Store) (*listing, error) {
+	return view.New(conn, orders.Events, store, ordersview.Fold())
 }
 
-func newListing(conn *bus.Conn) (*listing, error) {
-	return view.New(conn, orders.Events, view.NewMemory[row](), view.Fold[orders.Event, row]{Apply: listed, Lists: lists})
-}
-
-func listed(r row, e event.Event[orders.Event]) row {
-	if r.first == 0 {
-		r.first = e.Sequence
+// own narrows a filter by customer to the customer that the caller acts for, if any.
+// It is not possible when the filter names another: then nothing is found.
+func own(ctx context.Context, customer string) (narrowed string, possible bool) {
+	actor := telemetry.ActorFrom(ctx)
+	switch {
+	case actor.For == "" || actor.For == customer:
+		return customer, true
+	case customer == "":
+		return actor.For, true
 	}
-	o := fold(orders.Order{CustomerID: r.customer, Status: r.status, Total: r.total, PlacedAt: r.placed}, e.Data)
-	return row{first: r.first, customer: o.CustomerID, status: o.Status, total: o.Total, placed: o.PlacedAt}
+	return "", false
 }
 
-func lists(r row) []view.Place {
-	order := view.Ascending(r.first)
-	return []view.Place{
-		{List: listName("", ""), Order: order},
-		{List: listName("", r.status), Order: order},
-		{List: listName(r.customer, ""), Order: order},
-		{List: listName(r.customer, r.status), Order: order},
-	}
-}
-
-// listName is the list of a customer's orders with a status; "" stands for all.
-func listName(customer string, status orders.Status) string { return customer + "/" + string(status) }
-
-// list answers a page of orders, the newest first. Who acts for a customer sees that
-// customer's orders only, and nothing of another's.
+// list answers a page of orders. Who acts for a customer sees that customer's orders
+// only, and nothing of another's.
 func (s *Service) list(ctx context.Context, req orders.ListOrders) (orders.Orders, error) {
-	if actor := telemetry.ActorFrom(ctx); actor.For != "" {
-		if req.CustomerID != "" && req.CustomerID != actor.For {
-			return orders.Orders{}, nil
-		}
-		req.CustomerID = actor.For
+	customer, possible := own(ctx, req.CustomerID)
+	if !possible {
+		return orders.Orders{}, nil
 	}
 	found, err := s.listed.Page(ctx, view.Query{
-		List: listName(req.CustomerID, req.Status), Newest: true, Limit: page.Size(req.Limit),
+		List: ordersview.List{Customer: customer, Status: req.Status}.Name(), Newest: true, Limit: page.Size(req.Limit),
 	}, req.Cursor)
 	if err != nil {
 		return orders.Orders{}, err
@@ -68,8 +47,8 @@ func (s *Service) list(ctx context.Context, req orders.ListOrders) (orders.Order
 	answer := orders.Orders{NextCursor: found.Next, Behind: found.Behind}
 	for _, e := range found.Entries {
 		answer.Orders = append(answer.Orders, orders.Summary{
-			OrderID: e.Key, CustomerID: e.Row.customer, Status: e.Row.status, Total: e.Row.total,
-			PlacedAt: e.Row.placed, Version: e.Version,
+			OrderID: e.Key, CustomerID: e.Row.Customer, Status: e.Row.Status, Total: e.Row.Total,
+			PlacedAt: e.Row.Placed, Version: e.Version,
 		})
 	}
 	return answer, nil

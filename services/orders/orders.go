@@ -28,6 +28,7 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/orders"
 	"github.com/ordermesh/ordermesh/contracts/shipping"
 	"github.com/ordermesh/ordermesh/services/orders/domain"
+	ordersview "github.com/ordermesh/ordermesh/services/orders/view"
 )
 
 // entity is the store of orders.
@@ -44,6 +45,7 @@ type Service struct {
 	orders  *entity
 	client  *rpc.Client
 	sealer  *sealer
+	all     ordersview.Store // kept up to date by listed
 	listed  *listing
 	flows   *flow.Client
 	defined definitions
@@ -66,6 +68,7 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 		orders: newEntity(log, opts...),
 		client: client,
 		sealer: newSealer(client),
+		all:    cfg.View,
 		flows:  flow.NewClient(conn, orders.Descriptor.Name),
 		ready:  make(chan struct{}),
 	}
@@ -78,7 +81,7 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 }
 
 func (s *Service) addListing(conn *bus.Conn) (err error) {
-	s.listed, err = newListing(conn)
+	s.listed, err = newListing(conn, s.all)
 	s.runners = append(s.runners, s.listed)
 	return err
 }
@@ -91,6 +94,7 @@ func (s *Service) addServer(conn *bus.Conn) error {
 	rpc.Handle(server, orders.Place, s.place)
 	rpc.Handle(server, orders.Get, s.get)
 	rpc.Handle(server, orders.List, s.list)
+	rpc.Handle(server, orders.Report, s.report)
 	rpc.Handle(server, orders.Cancel, s.cancel)
 	rpc.Handle(server, orders.Approve, s.approve)
 	rpc.Handle(server, orders.Reject, s.reject)

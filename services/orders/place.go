@@ -53,7 +53,7 @@ func (s *Service) place(ctx context.Context, req orders.PlaceOrder) (orders.Orde
 	}
 	return s.store(ctx, id, domain.Place{
 		CustomerID: req.CustomerID, Lines: lines, Reference: reference, ShipTo: req.ShipTo,
-		Hash: hash, At: time.Now().UTC(),
+		Hash: hash, At: time.Now().UTC().Truncate(time.Microsecond), // as exact as every view
 	})
 }
 
