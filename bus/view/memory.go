@@ -10,7 +10,7 @@ import (
 // Rows are kept as they are: do not change what a row points to.
 type Memory[R any] struct {
 	mu         sync.RWMutex
-	checkpoint uint64
+	checkpoint Checkpoint
 	rows       map[string]memoryRow[R]
 	lists      map[string]*sorted
 }
@@ -26,7 +26,7 @@ func NewMemory[R any]() *Memory[R] {
 }
 
 // Checkpoint implements Store.
-func (m *Memory[R]) Checkpoint(context.Context) (uint64, error) {
+func (m *Memory[R]) Checkpoint(context.Context) (Checkpoint, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.checkpoint, nil
@@ -46,16 +46,17 @@ func (m *Memory[R]) Rows(_ context.Context, keys ...string) (map[string]Entry[R]
 }
 
 // Apply implements Store.
-func (m *Memory[R]) Apply(_ context.Context, from, to uint64, changes []Change[R]) error {
+func (m *Memory[R]) Apply(_ context.Context, from, to Checkpoint, changes []Change[R]) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.checkpoint != from || to < from {
+	if m.checkpoint.Sequence != from.Sequence || m.checkpoint.Generation != from.Generation || to.Sequence < from.Sequence {
 		return ErrMoved
 	}
 	for _, c := range changes {
 		m.place(c.Key, m.rows[c.Key].places, c.Places)
 		m.rows[c.Key] = memoryRow[R]{c.Entry, c.Places}
 	}
+	to.Generation = from.Generation
 	m.checkpoint = to
 	return nil
 }
@@ -90,7 +91,7 @@ func (m *Memory[R]) Page(_ context.Context, q Query) ([]Placed[R], error) {
 		return nil, nil
 	}
 	var page []Placed[R]
-	for p := range list.after(q.After, q.Newest) {
+	for p := range list.of(q) {
 		page = append(page, Placed[R]{m.rows[p.Key].entry, p.Order})
 		if len(page) == q.Limit {
 			break
@@ -103,6 +104,7 @@ func (m *Memory[R]) Page(_ context.Context, q Query) ([]Placed[R], error) {
 func (m *Memory[R]) Reset(context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.checkpoint, m.rows, m.lists = 0, map[string]memoryRow[R]{}, map[string]*sorted{}
+	m.checkpoint = Checkpoint{Generation: m.checkpoint.Generation + 1}
+	m.rows, m.lists = map[string]memoryRow[R]{}, map[string]*sorted{}
 	return nil
 }

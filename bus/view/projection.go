@@ -148,7 +148,7 @@ func (p *Projection[E, R]) take(ctx context.Context, m *nats.Msg) {
 }
 
 // consume makes this projection's consumer, which starts after the checkpoint.
-func (p *Projection[E, R]) consume(ctx context.Context, checkpoint uint64) (string, error) {
+func (p *Projection[E, R]) consume(ctx context.Context, checkpoint Checkpoint) (string, error) {
 	info := p.events.Info()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -156,12 +156,12 @@ func (p *Projection[E, R]) consume(ctx context.Context, checkpoint uint64) (stri
 	if err != nil {
 		return "", fmt.Errorf("look at stream %s: %w", info.Stream, err)
 	}
-	if last := stream.CachedInfo().State.LastSeq; checkpoint > last {
-		return "", fmt.Errorf("%s at %d, stream %s ends at %d: %w", info.Entity, checkpoint, info.Stream, last, ErrAhead)
+	if last := stream.CachedInfo().State.LastSeq; checkpoint.Sequence > last {
+		return "", fmt.Errorf("%s at %d, stream %s ends at %d: %w", info.Entity, checkpoint.Sequence, info.Stream, last, ErrAhead)
 	}
 	consumer, err := p.conn.JetStream().CreateConsumer(ctx, info.Stream, jetstream.ConsumerConfig{
 		Name: "view-" + info.Entity + "-" + nuid.Next(), Description: "view of " + info.Entity + " in " + p.conn.Service(),
-		FilterSubject: info.Filter(), DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: checkpoint + 1,
+		FilterSubject: info.Filter(), DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: checkpoint.Sequence + 1,
 		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: idleLife,
 	})
 	if err != nil {
@@ -182,7 +182,7 @@ func (p *Projection[E, R]) forget(name string) {
 }
 
 // foldAll folds what comes until ctx ends or a message is missing.
-func (p *Projection[E, R]) foldAll(ctx context.Context, checkpoint uint64, puller *pull.Puller) error {
+func (p *Projection[E, R]) foldAll(ctx context.Context, checkpoint Checkpoint, puller *pull.Puller) error {
 	delivery := uint64(0)
 	for {
 		messages := p.next(ctx)
@@ -202,7 +202,7 @@ func (p *Projection[E, R]) foldAll(ctx context.Context, checkpoint uint64, pulle
 		if err := b.apply(ctx, checkpoint); err != nil {
 			return err
 		}
-		checkpoint = b.to
+		checkpoint.Sequence = b.to
 		p.advance(b.pending)
 	}
 }
@@ -259,7 +259,7 @@ func (b *folding[E, R]) add(m *nats.Msg, at pull.Position) {
 }
 
 // apply loads the rows that the batch touches, folds, and stores all at once.
-func (b *folding[E, R]) apply(ctx context.Context, from uint64) error {
+func (b *folding[E, R]) apply(ctx context.Context, from Checkpoint) error {
 	var keys []string
 	touched := map[string]bool{}
 	for _, e := range b.events {
@@ -281,7 +281,7 @@ func (b *folding[E, R]) apply(ctx context.Context, from uint64) error {
 	for i, key := range keys {
 		changes[i] = Change[R]{rows[key], b.p.fold.Lists(rows[key].Row)}
 	}
-	if err := b.p.store.Apply(ctx, from, b.to, changes); err != nil {
+	if err := b.p.store.Apply(ctx, from, Checkpoint{Sequence: b.to, Behind: b.pending}, changes); err != nil {
 		return fmt.Errorf("store rows: %w", err)
 	}
 	return nil

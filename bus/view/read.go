@@ -75,7 +75,7 @@ func (p *Projection[E, R]) behind() uint64 { return p.pending.Load() }
 func (p *Projection[E, R]) Wait(ctx context.Context, sequence uint64) error {
 	return p.until(ctx, func() (bool, error) {
 		checkpoint, err := p.store.Checkpoint(ctx)
-		return checkpoint >= sequence, err
+		return checkpoint.Sequence >= sequence, err
 	})
 }
 

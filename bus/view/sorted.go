@@ -66,11 +66,40 @@ func (s *sorted) remove(p Position) {
 
 func (s *sorted) empty() bool { return len(s.chunks) == 0 }
 
-// after goes through the positions behind p, or from the beginning when p is zero.
-func (s *sorted) after(p Position, backwards bool) iter.Seq[Position] {
-	if backwards {
-		return s.before(p)
+// of goes through the positions that a query asks for, whatever its limit.
+func (s *sorted) of(q Query) iter.Seq[Position] {
+	if q.Newest {
+		return s.newest(q)
 	}
+	start := q.After
+	if from := (Position{Order: q.From}); comparePositions(start, from) < 0 {
+		start = from // no key is empty: this is just before the first that counts
+	}
+	return func(yield func(Position) bool) {
+		for p := range s.after(start) {
+			if q.Until != "" && p.Order >= q.Until || !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+func (s *sorted) newest(q Query) iter.Seq[Position] {
+	start := q.After
+	if until := (Position{Order: q.Until}); q.Until != "" && (start.IsZero() || comparePositions(until, start) < 0) {
+		start = until
+	}
+	return func(yield func(Position) bool) {
+		for p := range s.before(start) {
+			if p.Order < q.From || !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// after goes through the positions behind p, or from the beginning when p is zero.
+func (s *sorted) after(p Position) iter.Seq[Position] {
 	return func(yield func(Position) bool) {
 		from, at := 0, 0
 		if !p.IsZero() && !s.empty() {
@@ -90,6 +119,7 @@ func (s *sorted) after(p Position, backwards bool) iter.Seq[Position] {
 	}
 }
 
+// before goes back through the positions before p, or from the end when p is zero.
 func (s *sorted) before(p Position) iter.Seq[Position] {
 	return func(yield func(Position) bool) {
 		if s.empty() {

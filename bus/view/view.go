@@ -26,7 +26,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"strings"
+	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
 )
@@ -34,6 +36,9 @@ import (
 // ErrMoved reports that a store's checkpoint is not where the writer believed: another
 // writer was there. The writer starts again from the checkpoint.
 var ErrMoved = errors.New("the view's checkpoint has moved")
+
+// ErrRefused reports that a store refuses what it is asked to keep, and will again.
+var ErrRefused = errors.New("the view's store refuses")
 
 // ErrCursor refuses a cursor that this list has not given out.
 var ErrCursor = contract.NewError(contract.Invalid, "bad_cursor", "the cursor is not one that this list has given out")
@@ -45,6 +50,10 @@ type Place struct{ List, Order string }
 
 // Ascending encodes a number so that the order of the texts is that of the numbers.
 func Ascending(n uint64) string { return fmt.Sprintf("%020d", n) }
+
+// Moment encodes a time so that the order of the texts is that of the times, to the
+// microsecond. Times before 1970 are all the first.
+func Moment(t time.Time) string { return Ascending(uint64(max(t.UnixMicro(), 0))) } //nolint:gosec // not negative
 
 // Entry is one row with its key, which is the entity's id, and the entity's version
 // that it reflects.
@@ -60,21 +69,31 @@ type Change[R any] struct {
 	Places []Place
 }
 
+// Checkpoint is how far a store has followed its stream.
+type Checkpoint struct {
+	Sequence   uint64 // of the last message that is folded in, 0 for none
+	Hash       string // of that message: another one in its place is another history
+	Stream     string // the stream's name and when it was made
+	Generation uint64 // how often the store was emptied or rebuilt
+	Behind     uint64 // messages that were waiting when the checkpoint was stored
+	Halted     string // why nothing is folded in any more, and the remedy; "" while it goes on
+}
+
 // Store keeps rows, their places and the checkpoint. Implementations pass the suite in
 // viewtest. It is safe for concurrent use.
 type Store[R any] interface {
-	// Checkpoint is the sequence of the last message that is folded in, 0 for none.
-	Checkpoint(ctx context.Context) (uint64, error)
+	// Checkpoint is how far the rows are; its sequence is 0 in an empty store.
+	Checkpoint(ctx context.Context) (Checkpoint, error)
 	// Rows returns the entries with these keys; a missing key is left out.
 	Rows(ctx context.Context, keys ...string) (map[string]Entry[R], error)
-	// Apply replaces entries with their places and moves the checkpoint from one
-	// sequence to a later one: all of it or, with an error, nothing. The error is
-	// ErrMoved when the checkpoint is not from.
-	Apply(ctx context.Context, from, to uint64, changes []Change[R]) error
+	// Apply replaces entries with their places and moves the checkpoint to a later
+	// sequence: all of it or, with an error, nothing. The error is ErrMoved when the
+	// store is not at the sequence and generation of from. The generation stays.
+	Apply(ctx context.Context, from, to Checkpoint, changes []Change[R]) error
 	// Page returns up to q.Limit entries of a list after q.After in its order, with
 	// their places in this list.
 	Page(ctx context.Context, q Query) ([]Placed[R], error)
-	// Reset removes everything and sets the checkpoint to 0.
+	// Reset removes everything, sets the sequence to 0 and begins a generation.
 	Reset(ctx context.Context) error
 }
 
@@ -84,12 +103,26 @@ type Placed[R any] struct {
 	Order string
 }
 
-// Query asks for a page of a list.
+// Query asks for a page of a list, or of that part of it whose order is in
+// From <= order < Until; "" is no bound.
 type Query struct {
-	List   string
-	Newest bool // from the end of the list to its beginning
-	Limit  int
-	After  Position // where the page before ended; zero for the first page
+	List        string
+	Newest      bool // from the end of the list to its beginning
+	Limit       int
+	After       Position // where the page before ended; zero for the first page
+	From, Until string
+}
+
+// HasPrefix bounds the query to orders that begin with this text.
+func (q Query) HasPrefix(prefix string) Query {
+	q.From, q.Until = prefix, ""
+	for i := len(prefix) - 1; i >= 0; i-- { // the first text behind all that begin so
+		if prefix[i] < math.MaxUint8 {
+			q.Until = prefix[:i] + string([]byte{prefix[i] + 1})
+			break
+		}
+	}
+	return q
 }
 
 // Position is a row's position in a list.

@@ -236,7 +236,7 @@ func TestACheckpointBeyondTheStreamStopsWithARemedy(t *testing.T) {
 	t.Parallel()
 	conn := bustest.New(t, bustest.WithServices(tallying))
 	store := view.NewMemory[viewtest.Row]()
-	check(t, store.Apply(t.Context(), 0, 10, nil))
+	check(t, store.Apply(t.Context(), view.Checkpoint{}, view.Checkpoint{Sequence: 10}, nil))
 	p, err := view.New(conn, tallies, store, fold)
 	check(t, err)
 	if err := p.Run(t.Context()); !errors.Is(err, view.ErrAhead) {

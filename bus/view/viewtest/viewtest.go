@@ -18,8 +18,18 @@ import (
 
 // Row is the row that the suite stores.
 type Row struct {
-	Text  string `json:"text"`
-	Count int    `json:"count"`
+	Text  string            `json:"text"`
+	Count int               `json:"count"`
+	In    map[string]string `json:"in"` // the row's order in each list that it is in
+}
+
+// Lists are the places of a row.
+func Lists(r Row) []view.Place {
+	var places []view.Place
+	for list, order := range r.In {
+		places = append(places, view.Place{List: list, Order: order})
+	}
+	return places
 }
 
 // Run runs the suite; open returns an empty store that lives as long as the test.
@@ -34,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) view.Store[Row]) {
 		"a row leaves the lists that it is not in": leaves,
 		"a cursor survives what comes and goes":    cursor,
 		"reset removes everything":                 reset,
+		"bounds cut a list, both ways":             bounds,
 		"lists agree with a model":                 model,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,8 +62,23 @@ func check(t *testing.T, err error) {
 }
 
 func row(key string, version uint64, text string, places ...view.Place) view.Change[Row] {
-	return view.Change[Row]{Entry: view.Entry[Row]{Key: key, Version: version, Row: Row{Text: text}}, Places: places}
+	r := Row{Text: text, In: map[string]string{}}
+	for _, p := range places {
+		r.In[p.List] = p.Order
+	}
+	return view.Change[Row]{Entry: view.Entry[Row]{Key: key, Version: version, Row: r}, Places: places}
 }
+
+// apply moves a store from one sequence to another.
+func apply(t *testing.T, s view.Store[Row], from, to uint64, changes ...view.Change[Row]) error {
+	t.Helper()
+	now, err := s.Checkpoint(t.Context())
+	check(t, err)
+	now.Sequence = from
+	return s.Apply(t.Context(), now, view.Checkpoint{Sequence: to, Hash: hash(to), Stream: "S"}, changes)
+}
+
+func hash(sequence uint64) string { return fmt.Sprintf("%032x", sequence) }
 
 func in(list, order string) view.Place { return view.Place{List: list, Order: order} }
 
@@ -60,7 +86,7 @@ func checkpoint(t *testing.T, s view.Store[Row]) uint64 {
 	t.Helper()
 	c, err := s.Checkpoint(t.Context())
 	check(t, err)
-	return c
+	return c.Sequence
 }
 
 func keys(t *testing.T, s view.Store[Row], q view.Query) string {
@@ -90,13 +116,13 @@ func empty(t *testing.T, s view.Store[Row]) {
 
 func together(t *testing.T, s view.Store[Row]) {
 	ctx := t.Context()
-	check(t, s.Apply(ctx, 0, 3, []view.Change[Row]{row("a", 1, "one"), row("b", 1, "two")}))
-	check(t, s.Apply(ctx, 3, 9, []view.Change[Row]{row("a", 4, "three")}))
-	check(t, s.Apply(ctx, 9, 11, nil)) // messages that were none of its business
+	check(t, apply(t, s, 0, 3, row("a", 1, "one"), row("b", 1, "two")))
+	check(t, apply(t, s, 3, 9, row("a", 4, "three")))
+	check(t, apply(t, s, 9, 11)) // messages that were none of its business
 	rows, err := s.Rows(ctx, "a", "b", "c")
 	check(t, err)
 	want := map[string]view.Entry[Row]{
-		"a": {Key: "a", Version: 4, Row: Row{Text: "three"}}, "b": {Key: "b", Version: 1, Row: Row{Text: "two"}},
+		"a": row("a", 4, "three").Entry, "b": row("b", 1, "two").Entry,
 	}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Error(diff)
@@ -108,9 +134,9 @@ func together(t *testing.T, s view.Store[Row]) {
 
 func stale(t *testing.T, s view.Store[Row]) {
 	ctx := t.Context()
-	check(t, s.Apply(ctx, 0, 5, []view.Change[Row]{row("a", 1, "one", in("l", "1"))}))
+	check(t, apply(t, s, 0, 5, row("a", 1, "one", in("l", "1"))))
 	for _, c := range [][2]uint64{{0, 6}, {4, 6}, {6, 7}, {5, 4}} {
-		err := s.Apply(ctx, c[0], c[1], []view.Change[Row]{row("a", 2, "wrong", in("l", "2")), row("b", 1, "wrong")})
+		err := apply(t, s, c[0], c[1], row("a", 2, "wrong", in("l", "2")), row("b", 1, "wrong"))
 		if !errors.Is(err, view.ErrMoved) {
 			t.Errorf("from %d to %d: %v", c[0], c[1], err)
 		}
@@ -129,7 +155,8 @@ func race(t *testing.T, s view.Store[Row]) {
 	for i := range 8 {
 		wg.Go(func() {
 			text := fmt.Sprint("writer ", i)
-			err := s.Apply(t.Context(), 0, uint64(i)+1, []view.Change[Row]{row("a", 1, text)}) //nolint:gosec // small
+			to := view.Checkpoint{Sequence: uint64(i) + 1} //nolint:gosec // small
+			err := s.Apply(t.Context(), view.Checkpoint{}, to, []view.Change[Row]{row("a", 1, text)})
 			if err == nil {
 				mu.Lock()
 				defer mu.Unlock()
@@ -148,10 +175,10 @@ func race(t *testing.T, s view.Store[Row]) {
 }
 
 func pages(t *testing.T, s view.Store[Row]) {
-	check(t, s.Apply(t.Context(), 0, 1, []view.Change[Row]{
+	check(t, apply(t, s, 0, 1,
 		row("d", 1, "", in("l", "2")), row("a", 1, "", in("l", "2")), row("z", 1, "", in("l", "1")),
 		row("B", 1, "", in("l", "2")), row("y", 1, "", in("l", "10"), in("other", "1")),
-	}))
+	))
 	for q, want := range map[view.Query]string{
 		{List: "l", Limit: 10}:               "z y B a d", // "1" < "10" < "2", byte by byte
 		{List: "l", Limit: 10, Newest: true}: "d a B y z",
@@ -168,14 +195,57 @@ func pages(t *testing.T, s view.Store[Row]) {
 	}
 }
 
+func bounds(t *testing.T, s view.Store[Row]) {
+	var rows []view.Change[Row]
+	for _, key := range strings.Fields("a ab abc abd ac b ba") {
+		rows = append(rows, row(key, 1, "", in("l", key)))
+	}
+	check(t, apply(t, s, 0, 1, rows...))
+	after := func(key string) view.Position { return view.Position{Order: key, Key: key} }
+	for q, want := range map[view.Query]string{
+		view.Query{}.HasPrefix("ab"):        "ab abc abd",
+		view.Query{}.HasPrefix(""):          "a ab abc abd ac b ba",
+		{From: "ac"}:                        "ac b ba",
+		{Until: "abd"}:                      "a ab abc",
+		{From: "b", Until: "b"}:             "",
+		{From: "ab", After: after("abc")}:   "abd ac b ba",
+		{From: "ac", After: after("a")}:     "ac b ba",
+		{Until: "abc", After: after("abd")}: "",
+	} {
+		q.List, q.Limit = "l", 10
+		if got := keys(t, s, q); got != want {
+			t.Errorf("%+v: %q, want %q", q, got, want)
+		}
+		if !q.After.IsZero() {
+			continue
+		}
+		q.Newest = true
+		backwards := strings.Fields(want)
+		slices.Reverse(backwards)
+		if got := keys(t, s, q); got != strings.Join(backwards, " ") {
+			t.Errorf("%+v: %q", q, got)
+		}
+	}
+	for q, want := range map[view.Query]string{
+		{Until: "ac", After: after("b")}:               "abd abc",
+		{Until: "ac", After: after("abc"), From: "ab"}: "ab",
+		{From: "b", After: after("b")}:                 "",
+	} {
+		q.List, q.Limit, q.Newest = "l", 2, true
+		if got := keys(t, s, q); got != want {
+			t.Errorf("%+v: %q, want %q", q, got, want)
+		}
+	}
+}
+
 func leaves(t *testing.T, s view.Store[Row]) {
-	check(t, s.Apply(t.Context(), 0, 1, []view.Change[Row]{row("a", 1, "", in("open", "1"), in("all", "1")), row("b", 1, "", in("open", "2"))}))
-	check(t, s.Apply(t.Context(), 1, 2, []view.Change[Row]{row("a", 2, "", in("closed", "1"), in("all", "5")), row("b", 2, "")}))
+	check(t, apply(t, s, 0, 1, row("a", 1, "", in("open", "1"), in("all", "1")), row("b", 1, "", in("open", "2"))))
+	check(t, apply(t, s, 1, 2, row("a", 2, "", in("closed", "1"), in("all", "5")), row("b", 2, "")))
 	got := keys(t, s, view.Query{List: "open", Limit: 9}) + "|" + keys(t, s, view.Query{List: "closed", Limit: 9}) + "|" + keys(t, s, view.Query{List: "all", Limit: 9})
 	if got != "|a|a" {
 		t.Errorf("open|closed|all: %s", got)
 	}
-	check(t, s.Apply(t.Context(), 2, 3, []view.Change[Row]{row("a", 3, "", in("open", "1"))}))
+	check(t, apply(t, s, 2, 3, row("a", 3, "", in("open", "1"))))
 	if got := keys(t, s, view.Query{List: "open", Limit: 9}); got != "a" {
 		t.Errorf("open again: %s", got)
 	}
@@ -186,9 +256,9 @@ func cursor(t *testing.T, s view.Store[Row]) {
 	for i := range 9 {
 		first = append(first, row(fmt.Sprint("k", i), 1, "", in("l", view.Ascending(uint64(i)))))
 	}
-	check(t, s.Apply(t.Context(), 0, 1, first))
+	check(t, apply(t, s, 0, 1, first...))
 	at := view.Position{Order: view.Ascending(4), Key: "k4"}
-	check(t, s.Apply(t.Context(), 1, 2, []view.Change[Row]{row("k4", 2, ""), row("k6", 2, ""), row("x", 1, "", in("l", view.Ascending(4)))}))
+	check(t, apply(t, s, 1, 2, row("k4", 2, ""), row("k6", 2, ""), row("x", 1, "", in("l", view.Ascending(4)))))
 	if got := keys(t, s, view.Query{List: "l", Limit: 3, After: at}); got != "x k5 k7" {
 		t.Errorf("after k4: %s", got)
 	}
@@ -198,14 +268,14 @@ func cursor(t *testing.T, s view.Store[Row]) {
 }
 
 func reset(t *testing.T, s view.Store[Row]) {
-	check(t, s.Apply(t.Context(), 0, 7, []view.Change[Row]{row("a", 1, "", in("l", "1"))}))
+	check(t, apply(t, s, 0, 7, row("a", 1, "", in("l", "1"))))
 	check(t, s.Reset(t.Context()))
 	rows, err := s.Rows(t.Context(), "a")
 	check(t, err)
 	if len(rows) != 0 || checkpoint(t, s) != 0 || keys(t, s, view.Query{List: "l", Limit: 1}) != "" {
 		t.Error("something is left")
 	}
-	check(t, s.Apply(t.Context(), 0, 1, []view.Change[Row]{row("a", 1, "", in("l", "1"))}))
+	check(t, apply(t, s, 0, 1, row("a", 1, "", in("l", "1"))))
 }
 
 // model moves a thousand rows at random and compares every page with a sorted slice.
@@ -228,7 +298,7 @@ func model(t *testing.T, s view.Store[Row]) {
 			}
 			list = append(list, c)
 		}
-		check(t, s.Apply(t.Context(), step, step+1, list))
+		check(t, apply(t, s, step, step+1, list...))
 	}
 	var want []string
 	for key, order := range where {
