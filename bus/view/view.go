@@ -53,7 +53,7 @@ func Ascending(n uint64) string { return fmt.Sprintf("%020d", n) }
 
 // Moment encodes a time so that the order of the texts is that of the times, to the
 // microsecond. Times before 1970 are all the first.
-func Moment(t time.Time) string { return Ascending(uint64(max(t.UnixMicro(), 0))) } //nolint:gosec // not negative
+func Moment(t time.Time) string { return Ascending(uint64(max(t.UnixMicro(), 0))) }
 
 // Entry is one row with its key, which is the entity's id, and the entity's version
 // that it reflects.

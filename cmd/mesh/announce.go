@@ -18,6 +18,7 @@ type readyNote struct {
 	ReadyMS  int64    `json:"ready_ms"`
 	NATS     string   `json:"nats_url"`
 	HTTP     string   `json:"http_url,omitzero"`
+	Database string   `json:"database_url,omitzero"`
 	Data     string   `json:"data"`
 	PID      int      `json:"pid"`
 	Services []string `json:"services"`
@@ -27,7 +28,7 @@ type readyNote struct {
 func (d *devMesh) announce() error {
 	took := time.Since(d.cli.start)
 	note := readyNote{
-		Ready: true, ReadyMS: took.Milliseconds(), NATS: d.server.URL(), HTTP: d.web.url(),
+		Ready: true, ReadyMS: took.Milliseconds(), NATS: d.server.URL(), HTTP: d.web.url(), Database: d.backing.redacted(),
 		Data: d.directory, PID: os.Getpid(), Services: hostedNames(d.services),
 	}
 	if d.cli.json {
@@ -40,6 +41,9 @@ func (d *devMesh) announce() error {
 	fmt.Fprintf(table, "  NATS\t%s\t%s\n", note.NATS, c.dim("no password needed on this machine"))
 	if note.HTTP != "" {
 		fmt.Fprintf(table, "  HTTP\t%s\t%s\n", note.HTTP, c.dim("/livez  /readyz?verbose  /metrics"))
+	}
+	if note.Database != "" {
+		fmt.Fprintf(table, "  views\t%s\t%s\n", note.Database, c.dim("in PostgreSQL"))
 	}
 	fmt.Fprintf(table, "  data\t%s\t\n", note.Data)
 	if err := table.Flush(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/embedded/natsd"
+	"github.com/ordermesh/ordermesh/embedded/postgres"
 )
 
 const (
@@ -31,6 +32,7 @@ type devOptions struct {
 	data      string
 	ephemeral bool
 	seed      bool
+	postgres  bool
 	config    configFlags
 	log       slog.Level
 }
@@ -41,7 +43,8 @@ func devCommand(c *cli) *cobra.Command {
 		Use: "dev", Short: "Run everything in one process: NATS server, services, sample catalog", GroupID: groupStart,
 		Long: "Run every service and an embedded NATS server in one process, on loopback only.\n" +
 			"Each service has its own connection, user and permissions, as in production;\n" +
-			"the nats CLI on this machine gets in without a password.",
+			"the nats CLI on this machine gets in without a password.\n" +
+			"Views are in memory; with --postgres, or in the server that DATABASE_URL names, they are in PostgreSQL.",
 		Example: "  mesh dev\n  mesh dev --ephemeral --seed=false          # empty, and gone afterwards\n" +
 			"  mesh dev --data ./state --nats-port 4333   # a second one beside the first",
 		Args: exactly(),
@@ -52,6 +55,7 @@ func devCommand(c *cli) *cobra.Command {
 	f.IntVar(&o.natsPort, "nats-port", defaultNATSPort, "`port` of the NATS server; 0 for any free one")
 	f.StringVar(&o.data, "data", "", "`directory` of the data (default the XDG state folder, ordermesh)")
 	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep the data in a temporary directory and remove it at the end")
+	f.BoolVar(&o.postgres, "postgres", false, "keep views in a throw-away PostgreSQL out of this machine's programs")
 	f.BoolVar(&o.seed, "seed", true, "put a small catalog with stock into an empty mesh")
 	o.config.add(f)
 	logFlag(f, &o.log)
@@ -82,13 +86,18 @@ func runDev(ctx context.Context, c *cli, o devOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cleanup()) }()
+	backing, stopBacking, err := o.backings(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopBacking()) }()
 	server, passwords, err := startServer(dir, o.natsPort, services, tel)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopServer(ctx, server)) }()
-	d := &devMesh{cli: c, options: o, telemetry: tel, server: server, web: web, directory: dir}
-	d.services = hostAll(services, profileDev, dialAs(server.URL(), passwords, tel))
+	d := &devMesh{cli: c, options: o, telemetry: tel, server: server, backing: backing, web: web, directory: dir}
+	d.services = hostAll(services, profileDev, backing, dialAs(server.URL(), passwords, tel))
 	return d.run(ctx)
 }
 
@@ -105,6 +114,9 @@ func (o *devOptions) check() error {
 	if o.ephemeral && o.data != "" {
 		return usagef("--data and --ephemeral contradict each other: use one of them")
 	}
+	if o.postgres && os.Getenv("DATABASE_URL") != "" {
+		return usagef("--postgres and DATABASE_URL contradict each other: use one of them")
+	}
 	if o.natsPort < 0 || o.natsPort > 65535 {
 		return usagef("--nats-port %d is no port: use 1 to 65535, or 0 for any free one", o.natsPort)
 	}
@@ -119,6 +131,27 @@ func (o *devOptions) check() error {
 		return usagef("--http %q is not on loopback: 'mesh dev' asks for no login, so use 127.0.0.1 or [::1]", o.http)
 	}
 	return nil
+}
+
+// backings are what the services use beside NATS; stop ends what was started for it.
+func (o *devOptions) backings(ctx context.Context) (*backings, func() error, error) {
+	database, end := os.Getenv("DATABASE_URL"), func() error { return nil }
+	if o.postgres {
+		server, err := postgres.Start(ctx)
+		if err != nil {
+			return nil, nil, usagef("--postgres: %w", err)
+		}
+		database, end = server.URL("postgres"), server.Close
+	}
+	b, err := newBackings(database, true)
+	if err != nil {
+		return nil, nil, errors.Join(err, end())
+	}
+	stop := func() error {
+		b.close()
+		return end()
+	}
+	return b, stop, nil
 }
 
 // directory returns where the data goes and what to do about it at the end.
@@ -177,6 +210,7 @@ type devMesh struct {
 	options   devOptions
 	telemetry *telemetry.Telemetry
 	server    *natsd.Server
+	backing   *backings
 	web       *webServer
 	directory string
 	services  []*hosted

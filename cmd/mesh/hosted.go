@@ -22,15 +22,16 @@ type dialer func(ctx context.Context, service string) (*bus.Conn, error)
 type hosted struct {
 	service
 	profile profile
+	backing *backings
 	dial    dialer
 	conn    atomic.Pointer[bus.Conn]
 	ready   chan struct{}
 }
 
-func hostAll(services []service, p profile, dial dialer) []*hosted {
+func hostAll(services []service, p profile, b *backings, dial dialer) []*hosted {
 	list := make([]*hosted, len(services))
 	for i, s := range services {
-		list[i] = &hosted{service: s, profile: p, dial: dial, ready: make(chan struct{})}
+		list[i] = &hosted{service: s, profile: p, backing: b, dial: dial, ready: make(chan struct{})}
 	}
 	return list
 }
@@ -48,7 +49,11 @@ func (h *hosted) Run(ctx context.Context) error {
 	if err := h.profile.prepare(ctx, conn, h.desc); err != nil {
 		return h.failed(ctx, err)
 	}
-	svc, err := h.build(conn, h.base)
+	backing, err := h.backing.of(h.desc.Name)
+	if err != nil {
+		return h.failed(ctx, err)
+	}
+	svc, err := h.build(conn, backing, h.base)
 	if err != nil {
 		return h.failed(ctx, err)
 	}

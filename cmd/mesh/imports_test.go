@@ -56,6 +56,7 @@ var importRules = []importRule{
 	{packages: `bus/(rpc|event|eventstore|policy)`, own: []string{`bus`, busLeaves}, others: busLibraries},
 	{packages: `bus/config`, own: []string{`bus`, busLeaves}, others: withLibraries("go.yaml.in/yaml")},
 	{packages: `bus/view`, own: []string{`bus`, busLeaves, `bus/(event|eventstore)`}, others: busLibraries},
+	{packages: `bus/view/postgres`, own: []string{`bus/(contract|view)`}, others: []string{"github.com/jackc/pgx", "github.com/pressly/goose"}},
 	{packages: `bus/flow`, own: []string{`bus`, busLeaves, `bus/(event|eventstore|rpc|policy)`}, others: withLibraries("github.com/robfig/cron/v3")},
 	{packages: `bus/(.*)/[a-z]+test`, own: []string{`bus`, `bus/.*`}, others: withLibraries("github.com/google/go-cmp")},
 
@@ -67,7 +68,7 @@ var importRules = []importRule{
 	{packages: `services/([a-z]+)/view`, own: []string{`bus/(contract|event|view|telemetry)`, `contracts/[a-z]+`, `services/$1/domain`}},
 	{packages: `services/([a-z]+)/view/viewtest`, own: []string{`bus/(contract|event|view)`, `contracts/[a-z]+`, `services/$1/view`}, others: []string{"github.com/google/go-cmp"}},
 	{
-		packages: `services/([a-z]+)/postgres`, own: []string{`bus/(contract|view|telemetry)`, `contracts/[a-z]+`, `services/$1/(domain|view)`},
+		packages: `services/([a-z]+)/postgres`, own: []string{`bus/(contract|view|view/postgres|telemetry)`, `contracts/[a-z]+`, `services/$1/(domain|view)`},
 		others: []string{"github.com/jackc/pgx", "github.com/pressly/goose"},
 	},
 	// Books and keys are plain key-value buckets.
@@ -77,6 +78,7 @@ var importRules = []importRule{
 	},
 	{packages: `services/([a-z]+)`, own: []string{`bus`, `bus/(contract|event|eventstore|failpoint|flow|policy|config|rpc|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`}, others: []string{"golang.org/x/sync/"}},
 
+	{packages: `embedded/postgres.*`, own: []string{`embedded/postgres`}, others: []string{"github.com/jackc/pgx"}},
 	{packages: `embedded/.*`, others: []string{"github.com/nats-io/", "golang.org/x/"}},
 
 	// The judge must not share the bugs of what it judges.

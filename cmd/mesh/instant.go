@@ -25,7 +25,7 @@ func startInstant(ctx context.Context, dir string) (url string, stop func() erro
 	if err != nil {
 		return "", nil, err
 	}
-	list := hostAll(services, profileDev, dialAs(server.URL(), passwords, tel))
+	list := hostAll(services, profileDev, &backings{}, dialAs(server.URL(), passwords, tel))
 	run, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- bus.Run(run, runners(list)...) }()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +32,9 @@ func runCommand(c *cli) *cobra.Command {
 		Use: "run <service>...", Short: "Run one or more services against a NATS server", GroupID: groupStart,
 		Long: "Run services against a NATS server that runs elsewhere; the code is the same as in 'mesh dev'.\n" +
 			"Services start in any order and wait for what they need. Profile dev creates missing streams;\n" +
-			"profile production refuses to start unless 'mesh topology check' is content.\n\nServices: " + strings.Join(serviceNames(), ", "),
+			"profile production refuses to start unless 'mesh topology check' is content.\n" +
+			"With DATABASE_URL, views are kept in PostgreSQL, for all instances together; profile dev makes\n" +
+			"missing roles and schemas, for production 'mesh view roles' prints them.\n\nServices: " + strings.Join(serviceNames(), ", "),
 		Example: "  mesh run orders\n  mesh run payments shipping --nats nats://10.0.0.5:4222 --http :8081\n" +
 			"  mesh run orders --profile production --creds orders.creds",
 		ValidArgs: serviceNames(),
@@ -92,7 +95,12 @@ func runServices(ctx context.Context, c *cli, o runOptions, services []service) 
 		return err
 	}
 	defer web.stop()
-	list := hostAll(services, o.profile, func(ctx context.Context, name string) (*bus.Conn, error) {
+	backing, err := newBackings(os.Getenv("DATABASE_URL"), o.profile == profileDev)
+	if err != nil {
+		return err
+	}
+	defer backing.close()
+	list := hostAll(services, o.profile, backing, func(ctx context.Context, name string) (*bus.Conn, error) {
 		defer o.announceWaiting(tel.For(name))()
 		return o.nats.dial(ctx, name, tel.For(name))
 	})

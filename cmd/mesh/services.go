@@ -28,7 +28,7 @@ type service struct {
 	desc   contract.Service
 	schema *config.Schema // of its settings
 	base   config.Values  // what it is started with; nil are the defaults
-	build  func(conn *bus.Conn, base config.Values) (serving, error)
+	build  func(conn *bus.Conn, b backing, base config.Values) (serving, error)
 }
 
 // serving is a service that was built: it serves until ctx ends and says when its
@@ -43,30 +43,30 @@ type serving interface {
 // descriptors.
 func allServices() []service {
 	list := []service{
-		tunable(catalog.Descriptor, func(c *bus.Conn, get func() catalog.Settings) (*catalogservice.Service, error) {
+		tunable(catalog.Descriptor, func(c *bus.Conn, _ backing, get func() catalog.Settings) (*catalogservice.Service, error) {
 			return catalogservice.New(c, catalogservice.Config{Cache: get().Cache})
 		}),
-		tunable(inventory.Descriptor, func(c *bus.Conn, get func() inventory.Settings) (*inventoryservice.Service, error) {
+		tunable(inventory.Descriptor, func(c *bus.Conn, _ backing, get func() inventory.Settings) (*inventoryservice.Service, error) {
 			return inventoryservice.New(c, inventoryservice.Config{Cache: get().Cache})
 		}),
-		tunable(orders.Descriptor, func(c *bus.Conn, get func() orders.Settings) (*ordersservice.Service, error) {
+		tunable(orders.Descriptor, func(c *bus.Conn, _ backing, get func() orders.Settings) (*ordersservice.Service, error) {
 			return ordersservice.New(c, ordersservice.Config{Settings: get, Cache: get().Cache})
 		}),
-		tunable(payments.Descriptor, func(c *bus.Conn, get func() payments.Settings) (*paymentsservice.Service, error) {
+		tunable(payments.Descriptor, func(c *bus.Conn, _ backing, get func() payments.Settings) (*paymentsservice.Service, error) {
 			return paymentsservice.New(c, paymentsservice.Config{Settings: get, Cache: get().Cache})
 		}),
-		tunable(shipping.Descriptor, func(c *bus.Conn, get func() shipping.Settings) (*shippingservice.Service, error) {
+		tunable(shipping.Descriptor, func(c *bus.Conn, _ backing, get func() shipping.Settings) (*shippingservice.Service, error) {
 			return shippingservice.New(c, shippingservice.Config{Settings: get, Cache: get().Cache})
 		}),
-		tunable(sandbox.Provider, func(c *bus.Conn, get func() sandbox.ProviderSettings) (*sandboxservice.Provider, error) {
+		tunable(sandbox.Provider, func(c *bus.Conn, _ backing, get func() sandbox.ProviderSettings) (*sandboxservice.Provider, error) {
 			return sandboxservice.NewProvider(c, sandboxservice.ProviderConfig{Settings: get})
 		}),
-		tunable(sandbox.Carrier, func(c *bus.Conn, get func() sandbox.CarrierSettings) (*sandboxservice.Carrier, error) {
+		tunable(sandbox.Carrier, func(c *bus.Conn, _ backing, get func() sandbox.CarrierSettings) (*sandboxservice.Carrier, error) {
 			return sandboxservice.NewCarrier(c, sandboxservice.CarrierConfig{Settings: get})
 		}),
 	}
 	known := flowsservice.Config{Services: descriptors(list), Definitions: flowDefinitions()}
-	return append(list, tunable(flows.Descriptor, func(c *bus.Conn, get func() flows.Settings) (*flowsservice.Service, error) {
+	return append(list, tunable(flows.Descriptor, func(c *bus.Conn, _ backing, get func() flows.Settings) (*flowsservice.Service, error) {
 		cfg := known
 		cfg.Keep = get().Keep
 		return flowsservice.New(c, cfg)
@@ -74,17 +74,17 @@ func allServices() []service {
 }
 
 // tunable is a service that asks for its settings whenever it needs them.
-func tunable[T any, S serving](desc contract.Service, build func(*bus.Conn, func() T) (S, error)) service {
+func tunable[T any, S serving](desc contract.Service, build func(*bus.Conn, backing, func() T) (S, error)) service {
 	schema, err := config.NewSchema[T](desc)
 	if err != nil {
 		panic(err) // the descriptor is written with the struct
 	}
-	return service{desc: desc, schema: schema, build: func(conn *bus.Conn, base config.Values) (serving, error) {
+	return service{desc: desc, schema: schema, build: func(conn *bus.Conn, b backing, base config.Values) (serving, error) {
 		live, err := config.NewLive[T](conn, schema, base)
 		if err != nil {
 			return nil, err
 		}
-		svc, err := build(conn, live.Get)
+		svc, err := build(conn, b, live.Get)
 		if err != nil {
 			return nil, err
 		}

@@ -27,10 +27,10 @@ func TestMain(m *testing.M) {
 	}
 	s, err := postgres.Start(context.Background())
 	if err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stdout, err)
 		os.Exit(1)
 	}
-	fmt.Println(s.URL("postgres"))
+	fmt.Fprintln(os.Stdout, s.URL("postgres"))
 	select {}
 }
 

@@ -10,7 +10,9 @@ import (
 // watch waits for the end of its input, which is the end of our process. Then it ends
 // the server that the data directory names, and removes everything.
 const watch = `cat >/dev/null
-pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" && while kill -0 "$pid"; do sleep 0.05; done 2>/dev/null
+file="$1/data/postmaster.pid"
+pid=$(head -n 1 "$file" 2>/dev/null) && kill -QUIT "$pid"
+n=0; while [ -e "$file" ] && [ $n -lt 100 ]; do sleep 0.05; n=$((n + 1)); done
 rm -rf "$1"`
 
 // guard starts the watchdog. It lives until it is released, or until our process ends

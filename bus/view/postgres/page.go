@@ -77,5 +77,5 @@ func (s *Store[R]) pageSQL(l List, q view.Query) (string, []any, error) {
 	}
 	args = append(args, q.Limit)
 	return fmt.Sprintf("SELECT %s, %s FROM %s WHERE %s ORDER BY %s%s, key COLLATE \"C\"%s LIMIT $%d",
-		list(s.sql.columns, ""), order, s.sql.table, strings.Join(where, " AND "), order, direction, direction, len(args)), args, nil
+		strings.Join(s.sql.columns, ", "), order, s.sql.table, strings.Join(where, " AND "), order, direction, direction, len(args)), args, nil
 }

@@ -43,6 +43,7 @@ func newStatements(schema, name string, columns []string) statements {
 		}
 	}
 	conflict := " ON CONFLICT (key) DO UPDATE SET " + strings.Join(sets, ", ")
+	names := strings.Join(columns, ", ")
 	channel := channelName(schema, name)
 	return statements{
 		table: table, temporary: temporary, columns: columns,
@@ -53,10 +54,10 @@ func newStatements(schema, name string, columns []string) statements {
 		halt:    "UPDATE " + state + " SET halted = $4, behind = $5 WHERE view = $1 AND generation = $2 AND sequence = $3",
 		reset:   "UPDATE " + state + " SET sequence = 0, hash = '', stream = '', behind = 0, halted = '', generation = generation + 1 WHERE view = $1",
 		empty:   "DELETE FROM " + table,
-		rows:    "SELECT " + list(columns, "") + " FROM " + table + " WHERE key = ANY($1)",
-		upsert:  "INSERT INTO " + table + " (" + list(columns, "") + ") VALUES (" + strings.Join(params, ", ") + ")" + conflict,
+		rows:    "SELECT " + names + " FROM " + table + " WHERE key = ANY($1)",
+		upsert:  "INSERT INTO " + table + " (" + names + ") VALUES (" + strings.Join(params, ", ") + ")" + conflict,
 		provide: "CREATE TEMPORARY TABLE IF NOT EXISTS " + temporary + " (LIKE " + table + " INCLUDING DEFAULTS) ON COMMIT DELETE ROWS",
-		merge:   "INSERT INTO " + table + " (" + list(columns, "") + ") SELECT " + list(columns, "") + " FROM " + temporary + conflict,
+		merge:   "INSERT INTO " + table + " (" + names + ") SELECT " + names + " FROM " + temporary + conflict,
 		channel: channel,
 		notify:  "NOTIFY " + channel,
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -52,13 +51,6 @@ func at[R any](pool *pgxpool.Pool, t Table[R], name string) *Store[R] {
 
 // Name is the store's table, with its schema.
 func (s *Store[R]) Name() string { return s.table.Schema + "." + s.name }
-
-// lock is the key of an advisory lock of this store.
-func (s *Store[R]) lock(purpose string) int64 {
-	h := fnv.New64a()
-	_, _ = fmt.Fprintf(h, "ordermesh view %s %s", s.Name(), purpose)
-	return int64(h.Sum64()) //nolint:gosec // any bits will do
-}
 
 // Checkpoint implements view.Store.
 func (s *Store[R]) Checkpoint(ctx context.Context) (view.Checkpoint, error) {

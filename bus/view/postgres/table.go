@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus/view"
@@ -136,8 +135,3 @@ func (t *Table[R]) check() error {
 
 // columns are all columns, key and version first.
 func (t *Table[R]) columns() []string { return append([]string{"key", "version"}, t.Columns...) }
-
-// list joins columns, each after a prefix.
-func list(columns []string, prefix string) string {
-	return prefix + strings.Join(columns, ", "+prefix)
-}

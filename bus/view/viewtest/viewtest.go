@@ -197,7 +197,7 @@ func pages(t *testing.T, s view.Store[Row]) {
 
 func bounds(t *testing.T, s view.Store[Row]) {
 	var rows []view.Change[Row]
-	for _, key := range strings.Fields("a ab abc abd ac b ba") {
+	for key := range strings.FieldsSeq("a ab abc abd ac b ba") {
 		rows = append(rows, row(key, 1, "", in("l", key)))
 	}
 	check(t, apply(t, s, 0, 1, rows...))

@@ -26,7 +26,7 @@ func NewMemory() *Memory {
 }
 
 // Apply implements view.Store.
-func (m *Memory) Apply(ctx context.Context, from, to uint64, changes []view.Change[Row]) error {
+func (m *Memory) Apply(ctx context.Context, from, to view.Checkpoint, changes []view.Change[Row]) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	keys := make([]string, len(changes))

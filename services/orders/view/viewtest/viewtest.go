@@ -48,7 +48,7 @@ func empty(t *testing.T, s view.Store) {
 func stale(t *testing.T, s view.Store) {
 	w := NewWorld(2)
 	apply(t, s, w, 40)
-	if err := s.Apply(t.Context(), w.sequence+1, w.sequence+2, w.fork().changes(20)); err == nil {
+	if err := s.Apply(t.Context(), at(t, s, w.sequence+1), at(t, s, w.sequence+2), w.fork().changes(20)); err == nil {
 		t.Fatal("a stale writer was believed")
 	}
 	compare(t, s, w)
@@ -67,6 +67,15 @@ func randomOrders(t *testing.T, s view.Store) {
 	compare(t, s, again)
 }
 
+// at is a store's checkpoint with another sequence.
+func at(t *testing.T, s view.Store, sequence uint64) bus.Checkpoint {
+	t.Helper()
+	c, err := s.Checkpoint(t.Context())
+	check(t, err)
+	c.Sequence = sequence
+	return c
+}
+
 // apply takes so many steps and stores them in batches.
 func apply(t *testing.T, s view.Store, w *World, steps int) {
 	t.Helper()
@@ -74,7 +83,7 @@ func apply(t *testing.T, s view.Store, w *World, steps int) {
 		n := min(steps, 1+w.random.IntN(12))
 		from := w.sequence
 		changes := w.changes(n)
-		check(t, s.Apply(t.Context(), from, w.sequence, changes))
+		check(t, s.Apply(t.Context(), at(t, s, from), at(t, s, w.sequence), changes))
 		steps -= n
 	}
 }
