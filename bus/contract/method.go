@@ -12,6 +12,8 @@ type MethodInfo struct {
 	Version    int          // 1, or higher for a breaking change beside the old one
 	Doc        string       // one sentence
 	Idempotent bool         // repeating it with the same request changes nothing more
+	Reads      bool         // it changes nothing at all
+	Priority   Priority     // who goes first when there is more work than a server can do
 	Request    reflect.Type // the Go type of the request
 	Response   reflect.Type // the Go type of the reply
 }
@@ -50,6 +52,47 @@ type MethodOption func(*MethodInfo)
 // Idempotent marks a method that may be repeated without a command id.
 func Idempotent() MethodOption { return func(m *MethodInfo) { m.Idempotent = true } }
 
+// Priority orders the requests that wait at a server that has too much to do. A caller
+// cannot choose it: it belongs to the method.
+type Priority uint8
+
+// The priorities, the lowest first.
+const (
+	PriorityList    Priority = iota + 1 // lists and reports: costly, and nobody waits for them alone
+	PriorityRead                        // one thing as it is now; the default of what reads
+	PriorityCommand                     // the default of everything else
+	PriorityUrgent                      // what ends work or gives something back
+)
+
+// String returns the priority's name.
+func (p Priority) String() string {
+	switch p {
+	case PriorityList:
+		return "list"
+	case PriorityRead:
+		return "read"
+	case PriorityCommand:
+		return "command"
+	case PriorityUrgent:
+		return "urgent"
+	}
+	return "priority_" + strconv.Itoa(int(p))
+}
+
+// Read marks a method that changes nothing: it is idempotent, and may be asked twice at
+// the same time.
+func Read() MethodOption {
+	return func(m *MethodInfo) { m.Idempotent, m.Reads, m.Priority = true, true, PriorityRead }
+}
+
+// Lists marks a method that reads much: it is the first to be refused under overload.
+func Lists() MethodOption {
+	return func(m *MethodInfo) { m.Idempotent, m.Reads, m.Priority = true, true, PriorityList }
+}
+
+// Urgent marks a method that goes before all others under overload.
+func Urgent() MethodOption { return func(m *MethodInfo) { m.Priority = PriorityUrgent } }
+
 // Doc describes the method in one sentence.
 func Doc(sentence string) MethodOption { return func(m *MethodInfo) { m.Doc = sentence } }
 
@@ -63,7 +106,7 @@ func NewMethod[Req, Resp any](service, name string, opts ...MethodOption) Method
 		panic("contract: bad method name " + strconv.Quote(service+"."+name))
 	}
 	info := MethodInfo{
-		Service: service, Name: name, Version: 1,
+		Service: service, Name: name, Version: 1, Priority: PriorityCommand,
 		Request: reflect.TypeFor[Req](), Response: reflect.TypeFor[Resp](),
 	}
 	for _, opt := range opts {

@@ -66,6 +66,9 @@ func (s Service) Permissions(rights Rights) Permissions {
 	for _, policy := range s.Policies {
 		p.follows(PolicyKV, Policy(PolicyKey(s.Name, policy.Name)))
 		p.tells(s.Name)
+		if policy.Kind == PolicyCalls {
+			p.pub(BreakerSubject(s.Name, policy.Name))
+		}
 	}
 	if len(s.Flows) > 0 {
 		p.flows(s.Name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"strconv"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
 
@@ -25,6 +27,8 @@ type request struct {
 	timeout    time.Duration // what was left at the start
 	repeatable bool          // idempotent, or with a command id
 	attempt    int           // counted from 1
+	hedged     bool          // the same call may run beside it
+	call       policy.Call   // what the policy must know of it
 
 	timeoutValue, commandValue [1]string // header values in place
 }
@@ -49,14 +53,16 @@ func (r *request) apply(o CallOption) error {
 type sender func(ctx context.Context, r *request) (*nats.Msg, error)
 
 // chain folds the decorators around send, once per method, outermost first:
-// trace → log → measure → retry → (breaker) → timeout → send.
-// A breaker per method has its place between retry and timeout: it must see every
-// attempt, and no time-out of its own may outlive the caller's.
+// trace → log → measure → retry → hedge → breaker → timeout → send.
+// The breaker is one per destination. It sees every attempt, and no time-out of its own
+// may outlive the caller's.
 func (c *Client) chain(t *target) sender {
-	tel := c.conn.Telemetry()
+	tel, executor := c.conn.Telemetry(), c.policies.Executor(t.service)
 	send := c.send
-	send = timeout(c.timeout, send)
-	send = retry(c.retry, tel.Logger, send)
+	send = timeout(c.timeout, executor, send)
+	send = guarded(executor, send)
+	send = hedged(executor, send)
+	send = retry(executor, send)
 	send = measure(c.metrics.of(t.name), send)
 	send = logged(tel.Logger, send)
 	return traced(tel, send)
@@ -112,13 +118,56 @@ func measure(m callMetrics, next sender) sender {
 	}
 }
 
-// timeout bounds an attempt by the call's deadline and tells the server how much is
-// left of it. Usual is the time-out of which the text is kept.
-func timeout(usual time.Duration, next sender) sender {
+// retry repeats a call that may be repeated as its policy says.
+func retry(e *policy.Executor, next sender) sender {
+	attempt := func(ctx context.Context, r *request, try int) (*nats.Msg, error) {
+		r.attempt = try
+		return next(ctx, r)
+	}
+	return func(ctx context.Context, r *request) (*nats.Msg, error) {
+		return policy.Repeat(ctx, e, r.call, r, attempt)
+	}
+}
+
+// hedged asks again what is slow. Each attempt gets a request of its own, as they run at
+// the same time.
+func hedged(e *policy.Executor, next sender) sender {
+	attempt := func(ctx context.Context, r *request) (*nats.Msg, error) {
+		own := *r
+		own.hedged, own.msg.Header = true, maps.Clone(r.msg.Header)
+		return next(ctx, &own)
+	}
+	return func(ctx context.Context, r *request) (*nats.Msg, error) {
+		if !r.call.Reads || !e.Hedges() {
+			return next(ctx, r)
+		}
+		return policy.Race(ctx, e, r.call, r, attempt)
+	}
+}
+
+// guarded holds each attempt against the limits and the breaker of the destination.
+func guarded(e *policy.Executor, next sender) sender {
+	return func(ctx context.Context, r *request) (*nats.Msg, error) {
+		return policy.Guard(ctx, e, r.call, r, next)
+	}
+}
+
+// failed reports whether an error counts against the destination: a connection that is
+// down and a call that is not allowed are this side's affair.
+func failed(err error) bool {
+	return policy.Failed(err) && !errors.Is(err, ErrDisconnected) && !errors.Is(err, ErrDenied)
+}
+
+// timeout bounds an attempt by the call's deadline and by what the policy gives it, and
+// tells the server how much that is. Usual is the time-out of which the text is kept.
+func timeout(usual time.Duration, e *policy.Executor, next sender) sender {
 	usualText := strconv.FormatInt(usual.Milliseconds(), 10)
 	return func(ctx context.Context, r *request) (*nats.Msg, error) {
-		if r.attempt > 1 {
+		if r.attempt > 1 || r.hedged {
 			r.timeout = time.Until(r.deadline)
+		}
+		if most := e.Timeout(); most > 0 && most < r.timeout {
+			r.timeout = most
 		}
 		if r.timeout < time.Millisecond {
 			return nil, errTimeRanOut(ctx, r)

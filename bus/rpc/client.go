@@ -12,6 +12,7 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
 
@@ -32,11 +33,12 @@ var (
 // Client calls methods of other services over one connection. It is safe for
 // concurrent use and lives as long as its connection.
 type Client struct {
-	conn    *bus.Conn
-	retry   retryPolicy
-	timeout time.Duration
-	metrics clientMetrics
-	inbox   *inbox
+	conn     *bus.Conn
+	policies *policy.Set
+	own      policy.Calls // of all destinations, when there is no set
+	timeout  time.Duration
+	metrics  clientMetrics
+	inbox    *inbox
 
 	requests sync.Pool // a request with its header map is a third of a call's garbage
 
@@ -47,12 +49,19 @@ type Client struct {
 // ClientOption changes a default of a client.
 type ClientOption func(*Client)
 
-// WithRetry sets how often a call that may be repeated is tried at most, and the
-// pauses between: base doubled each time up to limit, of which a random half is
-// taken off. One attempt means no retry.
+// WithPolicies makes the client call each destination under the policy that the service
+// has for it. Without it every destination has policy.Mesh, and a breaker of the client's
+// own.
+func WithPolicies(set *policy.Set) ClientOption { return func(c *Client) { c.policies = set } }
+
+// WithRetry sets, for a client without policies, how often a call that may be repeated is
+// tried at most, and the pauses between: base doubled each time up to limit, of which a
+// random half is taken off. One attempt means no retry.
 func WithRetry(attempts int, base, limit time.Duration) ClientOption {
 	return func(c *Client) {
-		c.retry = retryPolicy{attempts: max(attempts, 1), base: max(base, time.Millisecond), limit: max(limit, base)}
+		c.own.Retry.Attempts = min(max(attempts, 1), 1000)
+		c.own.Retry.First = policy.Duration(min(max(base, time.Millisecond), time.Minute))
+		c.own.Retry.Max = max(policy.Duration(min(limit, time.Minute)), c.own.Retry.First)
 	}
 }
 
@@ -65,12 +74,13 @@ func WithDefaultTimeout(d time.Duration) ClientOption {
 // the first call.
 func NewClient(conn *bus.Conn, opts ...ClientOption) *Client {
 	c := &Client{
-		conn: conn, timeout: DefaultTimeout,
-		retry:   retryPolicy{attempts: 8, base: 20 * time.Millisecond, limit: time.Second},
-		metrics: newClientMetrics(conn.Telemetry()),
+		conn: conn, timeout: DefaultTimeout, own: policy.Mesh(), metrics: newClientMetrics(conn.Telemetry()),
 	}
 	for _, opt := range opts {
 		opt(c)
+	}
+	if c.policies == nil {
+		c.policies = policy.Fixed(conn, c.own)
 	}
 	c.inbox = newInbox(conn)
 	c.requests.New = func() any { return &request{msg: nats.Msg{Header: nats.Header{}}} }
@@ -134,6 +144,7 @@ func (c *Client) call(ctx context.Context, t *target, body []byte, opts []CallOp
 	if d, ok := ctx.Deadline(); ok && d.Before(r.deadline) {
 		r.deadline, r.timeout = d, d.Sub(r.start)
 	}
+	r.call = policy.Call{Name: t.name, Start: r.start, Deadline: r.deadline, Repeatable: r.repeatable, Reads: t.reads, Failed: failed}
 	telemetry.Inject(ctx, r.msg.Header)
 	return t.send(ctx, r)
 }
@@ -156,9 +167,9 @@ type targetKey struct {
 // target is a method as this client calls it: its chain folded, its metrics
 // resolved.
 type target struct {
-	name, subject string
-	idempotent    bool
-	send          sender
+	name, service, subject string
+	idempotent, reads      bool
+	send                   sender
 }
 
 // target returns the method's chain; the first call of a method builds it.
@@ -173,7 +184,7 @@ func (c *Client) target(info *contract.MethodInfo) *target {
 	if t, ok := old[key]; ok {
 		return t
 	}
-	t := &target{name: info.FullName(), subject: info.Subject(), idempotent: info.Idempotent}
+	t := &target{name: info.FullName(), service: info.Service, subject: info.Subject(), idempotent: info.Idempotent, reads: info.Reads}
 	t.send = c.chain(t)
 	grown := maps.Clone(old)
 	grown[key] = t

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,19 +10,32 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/policy"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
+
+// bank is a policy with quick repeats.
+func bank(t *testing.T, attempts int) *policy.Executor {
+	t.Helper()
+	calls := policy.Mesh()
+	calls.Retry.Attempts, calls.Breaker.Off = attempts, true
+	e, err := policy.NewExecutor(telemetry.Nop(), "shop", "bank", calls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
 
 func TestRetryKeepsWithinTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		var at []time.Duration
-		send := retry(retryPolicy{attempts: 100, base: 20 * time.Millisecond, limit: time.Second}, slog.New(slog.DiscardHandler),
-			func(context.Context, *request) (*nats.Msg, error) {
-				at = append(at, time.Since(began))
-				return nil, contract.ErrUnavailable
-			})
-		r := &request{target: &target{}, repeatable: true, deadline: began.Add(5 * time.Second)}
+		send := retry(bank(t, 100), func(context.Context, *request) (*nats.Msg, error) {
+			at = append(at, time.Since(began))
+			return nil, contract.ErrUnavailable
+		})
+		r := &request{target: &target{}, call: policy.Call{Repeatable: true, Start: began, Deadline: began.Add(5 * time.Second)}}
 		_, err := send(t.Context(), r)
 		if !errors.Is(err, contract.ErrUnavailable) {
 			t.Errorf("got %v, want the last attempt's error", err)
@@ -31,7 +43,7 @@ func TestRetryKeepsWithinTheDeadline(t *testing.T) {
 		if took := time.Since(began); took > 5*time.Second || took < 3*time.Second {
 			t.Errorf("gave up after %v of 5s", took)
 		}
-		if len(at) < 8 || len(at) > 20 {
+		if len(at) < 8 || len(at) > 20 || r.attempt != len(at) {
 			t.Errorf("%d attempts at %v", len(at), at)
 		}
 		for i := 1; i < len(at); i++ {
@@ -46,14 +58,13 @@ func TestRetryObeysTheServersWish(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began, calls := time.Now(), 0
-		send := retry(retryPolicy{attempts: 3, base: time.Millisecond, limit: time.Millisecond}, slog.New(slog.DiscardHandler),
-			func(context.Context, *request) (*nats.Msg, error) {
-				if calls++; calls == 1 {
-					return nil, contract.ErrExhausted.After(700 * time.Millisecond)
-				}
-				return &nats.Msg{}, nil
-			})
-		r := &request{target: &target{}, repeatable: true, deadline: began.Add(5 * time.Second)}
+		send := retry(bank(t, 3), func(context.Context, *request) (*nats.Msg, error) {
+			if calls++; calls == 1 {
+				return nil, contract.ErrExhausted.After(700 * time.Millisecond)
+			}
+			return &nats.Msg{}, nil
+		})
+		r := &request{target: &target{}, call: policy.Call{Repeatable: true, Start: began, Deadline: began.Add(5 * time.Second)}}
 		if _, err := send(t.Context(), r); err != nil || time.Since(began) < 700*time.Millisecond {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
@@ -146,7 +147,9 @@ func TestPanicsBecomeInternal(t *testing.T) {
 		}
 		return hello(ctx, req)
 	}, rpc.WithConcurrency(2))
-	client := rpc.NewClient(conn)
+	calls := policy.Mesh()
+	calls.Breaker.Off = true
+	client := rpc.NewClient(conn, rpc.WithPolicies(policy.Fixed(conn, calls)))
 	for range 20 { // more than there are goroutines
 		for _, name := range []string{"panic", "out of range"} {
 			_, err := rpc.Call(t.Context(), client, greet, greetReq{Name: name})

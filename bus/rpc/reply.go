@@ -86,7 +86,7 @@ func replyable(subject string) bool {
 	}
 	first, _, _ := strings.Cut(subject, ".")
 	switch first {
-	case "evt", "flow", "dlq", "svc":
+	case "evt", "flow", "dlq", "svc", "policy":
 		return false
 	}
 	return subject[0] != '$'

@@ -53,7 +53,8 @@ var importRules = []importRule{
 	{packages: `bus/internal/.*`, own: []string{`bus`, busLeaves}, others: busLibraries},
 	{packages: `bus`, own: []string{busLeaves}, others: busLibraries},
 	{packages: `bus/bustest`, own: []string{`bus`, busLeaves, `embedded/natsd`}, others: withLibraries("go.uber.org/goleak")},
-	{packages: `bus/(rpc|event|eventstore|policy)`, own: []string{`bus`, busLeaves}, others: busLibraries},
+	{packages: `bus/rpc`, own: []string{`bus`, busLeaves, `bus/policy`}, others: busLibraries},
+	{packages: `bus/(event|eventstore|policy)`, own: []string{`bus`, busLeaves}, others: busLibraries},
 	{packages: `bus/config`, own: []string{`bus`, busLeaves}, others: withLibraries("go.yaml.in/yaml")},
 	{packages: `bus/view`, own: []string{`bus`, busLeaves, `bus/(event|eventstore)`}, others: busLibraries},
 	{packages: `bus/view/postgres`, own: []string{`bus/(contract|view)`}, others: []string{"github.com/jackc/pgx", "github.com/pressly/goose"}},
@@ -73,7 +74,7 @@ var importRules = []importRule{
 	},
 	// Books and keys are plain key-value buckets.
 	{
-		packages: `services/(payments|sandbox)`, own: []string{`bus`, `bus/(config|contract|eventstore|failpoint|rpc|telemetry)`, `contracts/[a-z]+`, `services/$1/.*`},
+		packages: `services/(payments|sandbox)`, own: []string{`bus`, `bus/(config|contract|eventstore|failpoint|policy|rpc|telemetry)`, `contracts/[a-z]+`, `services/$1/.*`},
 		others: []string{"github.com/nats-io/nats.go/jetstream", "github.com/nats-io/nuid", "golang.org/x/sync/"},
 	},
 	{packages: `services/([a-z]+)`, own: []string{`bus`, `bus/(contract|event|eventstore|failpoint|flow|policy|config|rpc|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`}, others: []string{"golang.org/x/sync/"}},

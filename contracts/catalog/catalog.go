@@ -15,9 +15,9 @@ import (
 var (
 	Put = contract.NewMethod[PutProduct, Product]("catalog", "put", contract.Idempotent(),
 		contract.Doc("creates a product or replaces its name, price and whether it is sold"))
-	Get = contract.NewMethod[GetProduct, Product]("catalog", "get", contract.Idempotent(),
+	Get = contract.NewMethod[GetProduct, Product]("catalog", "get", contract.Read(),
 		contract.Doc("answers one product as it is now"))
-	List = contract.NewMethod[ListProducts, Products]("catalog", "list", contract.Idempotent(),
+	List = contract.NewMethod[ListProducts, Products]("catalog", "list", contract.Lists(),
 		contract.Doc("lists products in the order of their SKUs"))
 )
 

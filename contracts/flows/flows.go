@@ -16,13 +16,13 @@ var (
 		contract.Doc("starts a flow; starting an id twice finds the one that is there"))
 	Signal = contract.NewMethod[SignalFlow, Instance]("flows", "signal", contract.Idempotent(),
 		contract.Doc("hands a flow what it waits for; a signal id is taken once"))
-	Cancel = contract.NewMethod[CancelFlow, Instance]("flows", "cancel", contract.Idempotent(),
+	Cancel = contract.NewMethod[CancelFlow, Instance]("flows", "cancel", contract.Idempotent(), contract.Urgent(),
 		contract.Doc("asks a flow to stop and undo what it did"))
 	Retry = contract.NewMethod[Ref, Instance]("flows", "retry",
 		contract.Doc("lets a flow that is stuck go on"))
-	Get = contract.NewMethod[Ref, Instance]("flows", "get", contract.Idempotent(),
+	Get = contract.NewMethod[Ref, Instance]("flows", "get", contract.Read(),
 		contract.Doc("answers one flow with its steps as it is now"))
-	List = contract.NewMethod[ListFlows, Instances]("flows", "list", contract.Idempotent(),
+	List = contract.NewMethod[ListFlows, Instances]("flows", "list", contract.Lists(),
 		contract.Doc("lists flows by service, name, status and age"))
 )
 

@@ -15,11 +15,11 @@ import (
 var (
 	Adjust = contract.NewMethod[AdjustStock, Stock]("inventory", "adjust",
 		contract.Doc("adds to the stock of a SKU or takes from it, for a reason"))
-	Get = contract.NewMethod[GetStock, Stock]("inventory", "get", contract.Idempotent(),
+	Get = contract.NewMethod[GetStock, Stock]("inventory", "get", contract.Read(),
 		contract.Doc("answers the stock of one SKU as it is now"))
 	Reserve = contract.NewMethod[ReserveLines, Reservation]("inventory", "reserve", contract.Idempotent(),
 		contract.Doc("holds stock for every line of an order, or for none and says what is short"))
-	Release = contract.NewMethod[ReservationRef, Reservation]("inventory", "release", contract.Idempotent(),
+	Release = contract.NewMethod[ReservationRef, Reservation]("inventory", "release", contract.Idempotent(), contract.Urgent(),
 		contract.Doc("gives back what an order holds, or has been sold, and closes its reservation"))
 	Commit = contract.NewMethod[ReservationRef, Reservation]("inventory", "commit", contract.Idempotent(),
 		contract.Doc("turns what an order holds into what it was sold and closes its reservation"))

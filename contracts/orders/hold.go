@@ -12,7 +12,7 @@ import (
 var (
 	Approve = contract.NewMethod[DecideOrder, Order]("orders", "approve", contract.Idempotent(),
 		contract.Doc("lets an order that is on hold go on"))
-	Reject = contract.NewMethod[DecideOrder, Order]("orders", "reject", contract.Idempotent(),
+	Reject = contract.NewMethod[DecideOrder, Order]("orders", "reject", contract.Idempotent(), contract.Urgent(),
 		contract.Doc("cancels an order that is on hold"))
 )
 

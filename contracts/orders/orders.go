@@ -22,11 +22,11 @@ import (
 var (
 	Place = contract.NewMethod[PlaceOrder, Order]("orders", "place",
 		contract.Doc("places an order at the catalog's prices; its checkout starts by itself"))
-	Get = contract.NewMethod[GetOrder, Order]("orders", "get", contract.Idempotent(),
+	Get = contract.NewMethod[GetOrder, Order]("orders", "get", contract.Read(),
 		contract.Doc("answers one order with its history as it is now"))
-	List = contract.NewMethod[ListOrders, Orders]("orders", "list", contract.Idempotent(),
+	List = contract.NewMethod[ListOrders, Orders]("orders", "list", contract.Lists(),
 		contract.Doc("lists orders, the newest first"))
-	Cancel = contract.NewMethod[CancelOrder, Order]("orders", "cancel", contract.Idempotent(),
+	Cancel = contract.NewMethod[CancelOrder, Order]("orders", "cancel", contract.Idempotent(), contract.Urgent(),
 		contract.Doc("cancels an order that is not dispatched; money and stock go back by themselves"))
 )
 

@@ -45,4 +45,10 @@ var Descriptor = contract.Service{
 		{Name: RefundFlow, Version: 1, Doc: "gives back what was promised of a delivered order's money"},
 	},
 	Settings: contract.SettingsOf[Settings](),
+	Policies: []contract.PolicyInfo{
+		{Name: "catalog", Kind: contract.PolicyCalls, Of: contract.CallsMesh, Doc: "calls of the catalog: prices of new orders"},
+		{Name: "inventory", Kind: contract.PolicyCalls, Of: contract.CallsMesh, Doc: "calls of the inventory: reservations"},
+		{Name: "payments", Kind: contract.PolicyCalls, Of: contract.CallsMesh, Doc: "calls of the payments service"},
+		{Name: "shipping", Kind: contract.PolicyCalls, Of: contract.CallsMesh, Doc: "calls of the shipping service"},
+	},
 }

@@ -8,7 +8,7 @@ import (
 
 // Charges is the method payments.charges: what the provider says it has, not what this
 // service has noted. It is for comparing the two, and not for customers.
-var Charges = contract.NewMethod[ListCharges, ChargePage]("payments", "charges", contract.Idempotent(),
+var Charges = contract.NewMethod[ListCharges, ChargePage]("payments", "charges", contract.Lists(),
 	contract.Doc("lists the charges in the provider's book, the oldest first, or that of one order"))
 
 // ListCharges asks for a page of the provider's book, or for the charge of one order.

@@ -19,13 +19,13 @@ var (
 		contract.Doc("reserves the order's total at the provider; answers declined if the provider does"))
 	Capture = contract.NewMethod[PaymentRef, Payment]("payments", "capture", contract.Idempotent(),
 		contract.Doc("takes the money that is reserved for the order"))
-	Void = contract.NewMethod[PaymentRef, Payment]("payments", "void", contract.Idempotent(),
+	Void = contract.NewMethod[PaymentRef, Payment]("payments", "void", contract.Idempotent(), contract.Urgent(),
 		contract.Doc("gives reserved money back and refuses a later authorization, also if there is none yet"))
 	Refund = contract.NewMethod[RefundPayment, Payment]("payments", "refund", contract.Idempotent(),
 		contract.Doc("gives captured money back, once per refund id and never more than was captured"))
-	Get = contract.NewMethod[PaymentRef, Payment]("payments", "get", contract.Idempotent(),
+	Get = contract.NewMethod[PaymentRef, Payment]("payments", "get", contract.Read(),
 		contract.Doc("answers the payment of an order as it is now; not to who acts for a customer"))
-	Key = contract.NewMethod[GetKey, PublicKey]("payments", "key", contract.Idempotent(),
+	Key = contract.NewMethod[GetKey, PublicKey]("payments", "key", contract.Read(),
 		contract.Doc("answers the public key with which payment tokens are sealed into references"))
 )
 

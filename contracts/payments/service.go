@@ -16,4 +16,7 @@ var Descriptor = contract.Service{
 	Appends:  []contract.EventsInfo{Events.Info()},
 	Books:    []string{KeyBook},
 	Settings: contract.SettingsOf[Settings](),
+	Policies: []contract.PolicyInfo{
+		{Name: "provider", Kind: contract.PolicyCalls, Of: contract.CallsPartner, Doc: "calls of the payment provider"},
+	},
 }

@@ -12,9 +12,9 @@ import (
 var (
 	Ship = contract.NewMethod[ShipParcel, Parcel]("carrier", "ship", contract.Idempotent(),
 		contract.Doc("takes a parcel on and says when it is due"))
-	CancelParcel = contract.NewMethod[ParcelRef, Parcel]("carrier", "cancel", contract.Idempotent(),
+	CancelParcel = contract.NewMethod[ParcelRef, Parcel]("carrier", "cancel", contract.Idempotent(), contract.Urgent(),
 		contract.Doc("stops a parcel that is not delivered; also one that is not taken on yet"))
-	QueryParcel = contract.NewMethod[ParcelRef, Parcel]("carrier", "query", contract.Idempotent(),
+	QueryParcel = contract.NewMethod[ParcelRef, Parcel]("carrier", "query", contract.Read(),
 		contract.Doc("answers where a parcel is; not_found if there is none"))
 )
 

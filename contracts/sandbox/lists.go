@@ -8,9 +8,9 @@ import (
 
 // The methods by which the firms show their books, page by page, the oldest first.
 var (
-	ListCharges = contract.NewMethod[BookPage, ChargeList]("provider", "list", contract.Idempotent(),
+	ListCharges = contract.NewMethod[BookPage, ChargeList]("provider", "list", contract.Lists(),
 		contract.Doc("lists charges, the oldest first"))
-	ListParcels = contract.NewMethod[BookPage, ParcelList]("carrier", "list", contract.Idempotent(),
+	ListParcels = contract.NewMethod[BookPage, ParcelList]("carrier", "list", contract.Lists(),
 		contract.Doc("lists parcels, the oldest first"))
 )
 

@@ -21,11 +21,11 @@ var (
 		contract.Doc("reserves money under the merchant's key, or declines"))
 	Capture = contract.NewMethod[ChargeRef, Charge]("provider", "capture", contract.Idempotent(),
 		contract.Doc("takes the reserved money"))
-	Void = contract.NewMethod[ChargeKey, Charge]("provider", "void", contract.Idempotent(),
+	Void = contract.NewMethod[ChargeKey, Charge]("provider", "void", contract.Idempotent(), contract.Urgent(),
 		contract.Doc("gives the reserved money back; makes a later charge under the key impossible, also if there is none yet"))
 	Refund = contract.NewMethod[RefundCharge, Charge]("provider", "refund", contract.Idempotent(),
 		contract.Doc("gives captured money back, once per key and never more than was captured"))
-	QueryCharge = contract.NewMethod[ChargeKey, Charge]("provider", "query", contract.Idempotent(),
+	QueryCharge = contract.NewMethod[ChargeKey, Charge]("provider", "query", contract.Read(),
 		contract.Doc("answers what was made of a key; not_found if nothing was"))
 )
 

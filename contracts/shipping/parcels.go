@@ -9,7 +9,7 @@ import (
 
 // Parcels is the method shipping.parcels: what the carrier says it has, not what this
 // service has noted. It is for comparing the two, and not for customers.
-var Parcels = contract.NewMethod[ListParcels, ParcelPage]("shipping", "parcels", contract.Idempotent(),
+var Parcels = contract.NewMethod[ListParcels, ParcelPage]("shipping", "parcels", contract.Lists(),
 	contract.Doc("lists the parcels in the carrier's book, the oldest first, or that of one order"))
 
 // ListParcels asks for a page of the carrier's book, or for the parcel of one order.

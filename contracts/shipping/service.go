@@ -13,4 +13,7 @@ var Descriptor = contract.Service{
 	Calls:    []contract.MethodInfo{sandbox.Ship.Info(), sandbox.CancelParcel.Info(), sandbox.QueryParcel.Info(), sandbox.ListParcels.Info()},
 	Appends:  []contract.EventsInfo{Events.Info()},
 	Settings: contract.SettingsOf[Settings](),
+	Policies: []contract.PolicyInfo{
+		{Name: "carrier", Kind: contract.PolicyCalls, Of: contract.CallsPartner, Doc: "calls of the carrier"},
+	},
 }

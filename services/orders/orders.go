@@ -61,8 +61,8 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 		opts = append(opts, eventstore.WithCache(cfg.Cache))
 	}
 	log := eventstore.NewJetStreamLog(conn, orders.Events.Info().Stream)
-	client := rpc.NewClient(conn)
-	cfg = cfg.withDefaults()
+	cfg = cfg.withDefaults(conn)
+	client := rpc.NewClient(conn, rpc.WithPolicies(cfg.Policies))
 	s := &Service{
 		cfg:    cfg,
 		orders: newEntity(log, opts...),

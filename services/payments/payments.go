@@ -18,6 +18,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/eventstore"
+	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/contracts/payments"
 	"github.com/ordermesh/ordermesh/services/payments/domain"
@@ -27,6 +28,7 @@ import (
 type Config struct {
 	Provider Provider                 // nil is the sandbox's provider, over the wire
 	Settings func() payments.Settings // asked for each call of the provider; nil are the defaults
+	Policies *policy.Set              // how the provider is called; nil is as built in
 	Cache    int                      // payments kept in memory; 0 for the event store's default
 }
 
@@ -42,8 +44,11 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Policies == nil {
+		cfg.Policies = policy.NewSet(conn, payments.Descriptor)
+	}
 	if cfg.Provider == nil {
-		cfg.Provider = newSandboxProvider(conn)
+		cfg.Provider = newSandboxProvider(conn, cfg.Policies)
 	}
 	keys := newKeyring(conn)
 	d := newDesk(eventstore.NewJetStreamLog(conn, payments.Events.Info().Stream), keys, cfg)

@@ -10,6 +10,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/contracts/money"
@@ -60,7 +61,7 @@ func newWorld(t *testing.T, b *bustest.Broker, hook func(Provider) Provider) *wo
 func (w *world) serve(hook func(Provider) Provider) (stop func()) {
 	w.t.Helper()
 	conn := w.broker.Dial(w.t, bustest.WithService("payments"))
-	var provider Provider = newSandboxProvider(conn)
+	var provider Provider = newSandboxProvider(conn, policy.NewSet(conn, payments.Descriptor))
 	if hook != nil {
 		provider = hook(provider)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/failpoint"
+	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/contracts/sandbox"
 )
@@ -43,10 +44,8 @@ type Book interface {
 // sandboxProvider reaches the sandbox over the wire.
 type sandboxProvider struct{ client *rpc.Client }
 
-// newSandboxProvider tries three times at most: whoever called this service tries again
-// as well.
-func newSandboxProvider(conn *bus.Conn) sandboxProvider {
-	return sandboxProvider{rpc.NewClient(conn, rpc.WithRetry(3, 20*time.Millisecond, 100*time.Millisecond))}
+func newSandboxProvider(conn *bus.Conn, policies *policy.Set) sandboxProvider {
+	return sandboxProvider{rpc.NewClient(conn, rpc.WithPolicies(policies))}
 }
 
 // Authorize implements Provider.

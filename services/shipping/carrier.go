@@ -2,9 +2,9 @@ package shipping
 
 import (
 	"context"
-	"time"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/contracts/sandbox"
 )
@@ -25,10 +25,8 @@ type Carrier interface {
 // sandboxCarrier reaches the sandbox over the wire.
 type sandboxCarrier struct{ client *rpc.Client }
 
-// newSandboxCarrier tries three times at most: whoever called this service tries again
-// as well.
-func newSandboxCarrier(conn *bus.Conn) sandboxCarrier {
-	return sandboxCarrier{rpc.NewClient(conn, rpc.WithRetry(3, 20*time.Millisecond, 100*time.Millisecond))}
+func newSandboxCarrier(conn *bus.Conn, policies *policy.Set) sandboxCarrier {
+	return sandboxCarrier{rpc.NewClient(conn, rpc.WithPolicies(policies))}
 }
 
 // Ship implements Carrier.

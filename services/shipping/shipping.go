@@ -12,6 +12,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/eventstore"
+	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/contracts/shipping"
 	"github.com/ordermesh/ordermesh/services/shipping/domain"
@@ -21,6 +22,7 @@ import (
 type Config struct {
 	Carrier  Carrier                  // nil is the sandbox's carrier, over the wire
 	Settings func() shipping.Settings // asked for each shipment; nil are the defaults
+	Policies *policy.Set              // how the carrier is called; nil is as built in
 	Cache    int                      // shipments kept in memory; 0 for the event store's default
 }
 
@@ -35,8 +37,11 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Policies == nil {
+		cfg.Policies = policy.NewSet(conn, shipping.Descriptor)
+	}
 	if cfg.Carrier == nil {
-		cfg.Carrier = newSandboxCarrier(conn)
+		cfg.Carrier = newSandboxCarrier(conn, cfg.Policies)
 	}
 	d := newDepot(eventstore.NewJetStreamLog(conn, shipping.Events.Info().Stream), cfg)
 	rpc.Handle(server, shipping.Create, d.create)

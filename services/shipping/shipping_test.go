@@ -14,6 +14,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/contracts/line"
@@ -58,7 +59,7 @@ func (w *world) serve(transit time.Duration, hook func(Carrier) Carrier) {
 	conn := w.broker.Dial(w.t, bustest.WithService("shipping"))
 	cfg := Config{Settings: config.Fixed(shipping.Settings{Transit: transit})}
 	if hook != nil {
-		cfg.Carrier = hook(newSandboxCarrier(conn))
+		cfg.Carrier = hook(newSandboxCarrier(conn, policy.NewSet(conn, shipping.Descriptor)))
 	}
 	s, err := New(conn, cfg)
 	check(w.t, err)
