@@ -9,7 +9,7 @@ import (
 
 // Report is the method orders.report. Who acts for a customer gets a report about
 // that customer's orders.
-var Report = contract.NewMethod[ReportOrders, Figures]("orders", "report", contract.Idempotent(),
+var Report = contract.NewMethod[ReportOrders, Figures]("orders", "report", contract.Lists(),
 	contract.Doc("counts orders per day and status, what they brought, what sold best and how long open orders have been waiting"))
 
 // Limits of a report.
