@@ -56,6 +56,7 @@ var importRules = []importRule{
 	{packages: `bus/rpc`, own: []string{`bus`, busLeaves, `bus/policy`}, others: busLibraries},
 	{packages: `bus/(event|eventstore|policy)`, own: []string{`bus`, busLeaves}, others: busLibraries},
 	{packages: `bus/config`, own: []string{`bus`, busLeaves}, others: withLibraries("go.yaml.in/yaml")},
+	{packages: `bus/rule`, own: []string{`bus/contract`}, others: []string{"cel.dev/cel-go"}},
 	{packages: `bus/view`, own: []string{`bus`, busLeaves, `bus/(event|eventstore)`}, others: busLibraries},
 	{packages: `bus/view/postgres`, own: []string{`bus/(contract|view)`}, others: []string{"github.com/jackc/pgx", "github.com/pressly/goose"}},
 	{packages: `bus/flow`, own: []string{`bus`, busLeaves, `bus/(event|eventstore|rpc|policy)`}, others: withLibraries("github.com/robfig/cron/v3")},

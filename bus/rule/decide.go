@@ -1,0 +1,81 @@
+package rule
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+)
+
+// Decision is what a set says.
+type Decision struct {
+	Outcome Outcome
+	Rule    string // that decided, or failed; "" if none did
+	Reason  string // of the rule; "" if none decided
+	Err     error  // why the rule could not be evaluated; the outcome is Hold then
+}
+
+// ReasonFailed is the reason of a decision that a rule failed to make.
+const ReasonFailed = "rule_failed"
+
+// Decide evaluates the rules in their order: the first that holds decides. The variables
+// are only read.
+func (s *Set[V]) Decide(v *V) Decision {
+	b, ok := s.env.bindings.Get().(*binding[V])
+	if !ok {
+		b = &binding[V]{env: s.env}
+	}
+	b.value = reflect.ValueOf(v).Elem()
+	defer s.env.bindings.Put(b)
+	for i := range s.rules {
+		r := &s.rules[i]
+		holds, err := r.holds(b)
+		switch {
+		case err != nil:
+			return Decision{Outcome: Hold, Rule: r.Name, Reason: ReasonFailed, Err: err}
+		case holds:
+			return Decision{Outcome: r.Then, Rule: r.Name, Reason: r.Reason}
+		}
+	}
+	return Decision{Outcome: s.otherwise}
+}
+
+var errNoAnswer = errors.New("the condition is neither true nor false")
+
+func (r *compiled) holds(b cel.Activation) (bool, error) {
+	result, _, err := r.program.Eval(b)
+	if err != nil {
+		return false, fmt.Errorf("rule %s: %w", r.Name, err)
+	}
+	holds, ok := result.(types.Bool)
+	if !ok {
+		return false, fmt.Errorf("rule %s: %w", r.Name, errNoAnswer)
+	}
+	return bool(holds), nil
+}
+
+// binding gives a program the variables by name.
+type binding[V any] struct {
+	env   *Env[V]
+	value reflect.Value
+}
+
+// ResolveName returns a variable: a struct by reference, anything else as it is.
+func (b *binding[V]) ResolveName(name string) (any, bool) {
+	for _, f := range b.env.fields {
+		if f.name != name {
+			continue
+		}
+		v := b.value.Field(f.index)
+		if f.pointer {
+			v = v.Addr()
+		}
+		return v.Interface(), true
+	}
+	return nil, false
+}
+
+// Parent is none: there are no other variables.
+func (b *binding[V]) Parent() cel.Activation { return nil }
