@@ -76,7 +76,7 @@ func benchCommand(c *cli) *cobra.Command {
 	f := cmd.Flags()
 	f.IntVar(&o.Rounds, "rounds", 5, "measurements of each kind, of which the median counts")
 	f.DurationVar(&o.Duration, "duration", 2*time.Second, "of one measurement")
-	f.IntSliceVar(&o.Concurrency, "concurrency", []int{1, 16, 128}, "`numbers` of clients")
+	f.IntSliceVar(&o.Concurrency, "concurrency", nil, "`numbers` of clients (default 1,16,128; of orders 1,64,256)")
 	f.StringSliceVar(&o.Transports, "transport", []string{bench.TCP, bench.Pipe}, "tcp (loopback), pipe (in process)")
 	f.IntVar(&o.Stored, "stored", 100_000, "append: entities in the stream that cold loads read from")
 	f.IntVar(&o.Steps, "steps", 3, "flow: steps of a flow")

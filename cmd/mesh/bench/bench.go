@@ -29,7 +29,7 @@ const (
 type Options struct {
 	Rounds      int           // measurements of each kind, of which the median counts; 0 is 5
 	Duration    time.Duration // of one measurement; 0 is 2s
-	Concurrency []int         // empty is 1, 16, 128
+	Concurrency []int         // empty is 1, 16, 128; of orders 1, 64, 256
 	Transports  []string      // empty is TCP and Pipe
 	Dir         string        // where servers store; "" is the system's temporary folder
 	Stored      int           // messages in the stream from which cold loads are measured; 0 is 100,000
@@ -40,15 +40,18 @@ type Options struct {
 	Progress    io.Writer     // one line per row as it is ready; nil prints nothing
 }
 
-func (o Options) withDefaults() Options {
+func (o Options) withDefaults(concurrency ...int) Options {
+	if len(concurrency) == 0 {
+		concurrency = []int{1, 16, 128}
+	}
+	if len(o.Concurrency) == 0 {
+		o.Concurrency = concurrency
+	}
 	if o.Rounds == 0 {
 		o.Rounds = 5
 	}
 	if o.Duration == 0 {
 		o.Duration = 2 * time.Second
-	}
-	if len(o.Concurrency) == 0 {
-		o.Concurrency = []int{1, 16, 128}
 	}
 	if len(o.Transports) == 0 {
 		o.Transports = []string{TCP, Pipe}

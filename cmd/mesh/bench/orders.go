@@ -22,15 +22,12 @@ const (
 	orderStock  = 1_000_000_000
 )
 
-// ordersClients are the numbers of orders under way at once.
-func ordersClients() []int { return []int{1, 64, 256} }
-
 // Orders measures orders from the request to the delivery in a whole mesh, beside a
 // chain made by hand of as many compare-and-appends, deliveries and calls as an order
 // took in the same run: what the same traffic costs without a line of ordermesh.
 func Orders(start Starter) func(context.Context, Options) (Report, error) {
 	return func(ctx context.Context, o Options) (Report, error) {
-		o = o.withDefaults()
+		o = o.withDefaults(1, 64, 256) // orders under way at once
 		report := newReport("orders", o)
 		err := measureOrders(ctx, o, start, &report)
 		report.finish()
@@ -62,7 +59,7 @@ func measureOrders(ctx context.Context, o Options, start Starter, report *Report
 		return err
 	}
 	defer raw.close()
-	for _, clients := range ordersClients() {
+	for _, clients := range o.Concurrency {
 		row, notes, err := measureShop(ctx, o, shop, raw, clients)
 		if err != nil {
 			return err
