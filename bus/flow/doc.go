@@ -74,7 +74,9 @@
 // function runs ahead of the acknowledgements, because its steps carry keys; it waits
 // where repeating would not give the same (a clock reading, a failure, an observed
 // cancel, [WithDurable]), and where it registers a compensation, for a cancel that is
-// found after a crash must not be found before that. Nobody is answered and nothing
+// found after a crash must not be found before that. The records of cheap steps
+// ([WithCheap]) are in no hurry: they leave with the next one that is, or after half a
+// second. Nobody is answered and nothing
 // acknowledged before the end is stored. Order at the end: stored, answered, inputs
 // acknowledged.
 //

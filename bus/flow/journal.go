@@ -21,6 +21,8 @@ const (
 	// lingers is how long a record may wait for company when the function neither
 	// begins another step nor returns.
 	lingers = 2 * time.Millisecond
+	// lingersCheap is how long the record of a cheap step may.
+	lingersCheap = 500 * time.Millisecond
 )
 
 // errFenced reports that another writer extends the journal: this one stops without
@@ -80,6 +82,7 @@ type journal struct {
 	version uint64 // counts changes
 	wanted  uint64 // changes up to here shall be stored without delay
 	sent    uint64 // changes up to here are in the message under way or stored
+	cheap   uint64 // how many of the changes after that are records of cheap steps
 	durable uint64 // changes up to here are stored
 	sending bool
 	final   bool // the message under way, or the last one, has the end
@@ -128,15 +131,42 @@ func (j *journal) add(r *record) uint64 {
 }
 
 func (j *journal) addLocked(r *record, took *letter) uint64 {
+	j.recordLocked(r, took)
+	j.touch()
+	return j.version
+}
+
+// recordLocked encodes a closed record; j.mu is held.
+func (j *journal) recordLocked(r *record, took *letter) {
 	if len(j.pending) > 0 {
 		j.pending = append(j.pending, ',')
 	}
 	j.pending = r.append(j.pending)
 	j.ends = append(j.ends, span{len(j.pending), took})
 	j.open, j.waiting = nil, false
-	j.touch()
+}
+
+// addCheap is add for a record that nobody needs soon.
+func (j *journal) addCheap(r *record) uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	calm, first := j.calm(), j.cheap == 0
+	j.recordLocked(r, nil)
+	j.version++
+	j.cheap++
+	switch {
+	case j.dead, !calm: // what else waits takes it along
+	case j.timer == nil:
+		j.timer = time.AfterFunc(lingersCheap, j.flush)
+	case first:
+		j.timer.Reset(lingersCheap)
+	}
 	return j.version
 }
+
+// calm reports whether nothing but records of cheap steps waits to be sent; j.mu is
+// held.
+func (j *journal) calm() bool { return j.version-j.sent == j.cheap }
 
 // setOpen notes what is known of the step under way; nil forgets it.
 func (j *journal) setOpen(r *record) uint64 {
@@ -218,6 +248,15 @@ func (j *journal) flush() {
 	j.sendLocked()
 }
 
+// flushUnlessCheap is flush when something else waits than records of cheap steps.
+func (j *journal) flushUnlessCheap() {
+	j.mu.Lock()
+	if !j.calm() {
+		j.wanted = j.version
+	}
+	j.sendLocked()
+}
+
 // await blocks until the changes up to version are stored; false means that this
 // writer is out.
 func (j *journal) await(version uint64) bool {
@@ -273,6 +312,7 @@ func (j *journal) build() {
 	}
 	all := j.turnPage()
 	j.n++
+	j.cheap = 0
 	b := append(j.buf[:0], j.prefix...)
 	status := j.status
 	j.final = all && j.end != nil

@@ -47,7 +47,7 @@ func (in *instance) proceed() {
 		}
 		return
 	}
-	in.j.flush()
+	in.j.flushUnlessCheap()
 }
 
 // settleRecords waits until everything recorded so far is stored.

@@ -169,14 +169,26 @@ func (r *Run) unfinished() *record {
 // happen before it is stored: repeating it would give another result.
 func (r *Run) record(rec *record, volatile bool) {
 	in := r.inst
-	rec.Index, rec.At = r.next, time.Now().UnixMilli()
-	r.next++
-	in.open = nil
-	in.history = append(in.history, *rec)
+	r.close(rec)
 	in.recorded = in.j.add(rec)
 	if volatile {
 		in.barrier = in.recorded
 	}
+}
+
+// recordCheap closes the next operation, which may run again after those that follow.
+func (r *Run) recordCheap(rec *record) {
+	r.close(rec)
+	r.inst.recorded = r.inst.j.addCheap(rec)
+}
+
+// close gives the next operation its outcome.
+func (r *Run) close(rec *record) {
+	in := r.inst
+	rec.Index, rec.At = r.next, time.Now().UnixMilli()
+	r.next++
+	in.open = nil
+	in.history = append(in.history, *rec)
 }
 
 // Compensate registers how to undo what came before it. When the flow fails or is

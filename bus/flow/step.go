@@ -24,6 +24,7 @@ type stepOptions struct {
 	hash    string
 	durable bool
 	once    bool
+	cheap   bool
 	err     error
 }
 
@@ -57,6 +58,14 @@ func WithInput(v any) StepOption {
 // WithDurable makes the step return only when its result is stored: for a result
 // that a second attempt with the same key would not repeat.
 func WithDurable() StepOption { return func(o *stepOptions) { o.durable = true } }
+
+// WithCheap is for a step that does no harm when it runs again although steps after it
+// have run: its result may wait half a second for company before it is stored, and the
+// next step does not send it on its way. Several cheap steps in a row so share one
+// message. After a crash all of them run again, in their order and with their keys;
+// nothing that has to wait for what came before it, such as a compensation or the end,
+// waits any less.
+func WithCheap() StepOption { return func(o *stepOptions) { o.cheap = true } }
 
 // WithAtMostOnce is for an effect that cannot carry a key: the intent is stored
 // before the attempt, and when afterwards the outcome is unknown (an error that is
@@ -212,7 +221,12 @@ func (r *Run) perform(c call) error {
 		}
 		if err == nil {
 			out, ref := in.stash(raw)
-			r.record(&record{Kind: c.kind, Name: c.name, Hash: c.opts.hash, Tries: tries, Out: out, Ref: ref}, false)
+			rec := &record{Kind: c.kind, Name: c.name, Hash: c.opts.hash, Tries: tries, Out: out, Ref: ref}
+			if c.opts.cheap && !c.opts.durable && !c.opts.once {
+				r.recordCheap(rec)
+				return nil
+			}
+			r.record(rec, false)
 			if c.opts.durable || c.opts.once {
 				in.settleRecords()
 			}

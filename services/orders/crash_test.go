@@ -3,6 +3,7 @@ package orders
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -24,7 +25,7 @@ import (
 )
 
 // ledger is the world around a checkout: it remembers effects, not calls. Each call
-// fails once after its effect, as if the answer were lost.
+// fails once after its effect, as if the answer were lost, unless the ledger is reliable.
 type ledger struct {
 	orders *entity
 
@@ -33,6 +34,7 @@ type ledger struct {
 	lost    map[string]bool
 
 	short, declines, silent bool
+	reliable                bool
 	cancelDuring            string // the call during which the customer cancels
 }
 
@@ -57,7 +59,7 @@ func (l *ledger) did(ctx context.Context, call, effect string) error {
 	if effect != "" && !slices.Contains(l.effects, effect) {
 		l.effects = append(l.effects, effect)
 	}
-	if !l.lost[call] {
+	if !l.lost[call] && !l.reliable {
 		l.lost[call] = true
 		return errLost
 	}
@@ -157,21 +159,24 @@ func TestACheckoutEndsTheSameWhereverItCrashes(t *testing.T) {
 			[]string{"held", "authorized", "captured", "sold", "refunded", "restocked"}, "changed my mind",
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var l *ledger
-			define := func() flow.Definition[checkoutInput, checkoutResult] {
-				l = c.ledger()
-				l.place(t)
-				return l.checkout().definition(checkoutVersion)
-			}
-			in := ordinary
-			in.PayMS = time.Minute.Milliseconds()
-			flowtest.CrashEverywhere(t, define, in, func(t *testing.T, _ flowtest.Outcome[checkoutResult]) {
-				t.Helper()
-				l.check(t, c.events, c.effects, c.reason)
-			}, flowtest.AllPairs())
-		})
+		for _, reliable := range []bool{false, true} { // with and without retries, which store what waits to be stored
+			t.Run(fmt.Sprintf("%s, reliable %v", name, reliable), func(t *testing.T) {
+				t.Parallel()
+				var l *ledger
+				define := func() flow.Definition[checkoutInput, checkoutResult] {
+					l = c.ledger()
+					l.reliable = reliable
+					l.place(t)
+					return l.checkout().definition(checkoutVersion)
+				}
+				in := ordinary
+				in.PayMS = time.Minute.Milliseconds()
+				flowtest.CrashEverywhere(t, define, in, func(t *testing.T, _ flowtest.Outcome[checkoutResult]) {
+					t.Helper()
+					l.check(t, c.events, c.effects, c.reason)
+				}, flowtest.AllPairs())
+			})
+		}
 	}
 }
 

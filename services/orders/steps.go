@@ -14,22 +14,23 @@ import (
 type none struct{}
 
 // effect runs a step that only has an effect, under the step's own key.
-func effect(run *flow.Run, step, orderID string, do func(ctx context.Context, key, orderID string) error) error {
+func effect(run *flow.Run, step, orderID string, do func(ctx context.Context, key, orderID string) error, opts ...flow.StepOption) error {
 	key := run.Key(step)
 	_, err := flow.Step(run, step, func(ctx context.Context) (none, error) {
 		err := do(ctx, key, orderID)
 		failpoint.Hit("orders." + step + "_done")
 		return none{}, err
-	})
+	}, opts...)
 	return err
 }
 
-// note runs one of the order's own commands as a step.
+// note runs one of the order's own commands as a step. It is a cheap one: a command that
+// the order knows changes nothing, whatever came after it.
 func note(run *flow.Run, orders *entity, step, orderID string, command domain.Command) error {
 	return effect(run, step, orderID, func(ctx context.Context, key, orderID string) error {
 		_, _, err := orders.Do(ctx, orderID, key, command)
 		return err
-	})
+	}, flow.WithCheap())
 }
 
 // insist makes a refusal an error that is tried again.
