@@ -26,7 +26,7 @@ func (p *Projection[E, R]) Page(ctx context.Context, q Query, cursor string) (Pa
 		return Page[R]{}, errStarting
 	}
 	var err error
-	if q.After, err = ParseCursor(q.List, cursor); err != nil {
+	if q.After, err = ParseCursor(q.within(), cursor); err != nil {
 		return Page[R]{}, err
 	}
 	page := Page[R]{Behind: p.behind()}
@@ -39,12 +39,26 @@ func (p *Projection[E, R]) Page(ctx context.Context, q Query, cursor string) (Pa
 	if len(placed) > limit {
 		placed = placed[:limit]
 		last := placed[limit-1]
-		page.Next = Cursor(q.List, Position{last.Order, last.Key})
+		page.Next = Cursor(q.within(), Position{last.Order, last.Key})
 	}
 	for _, e := range placed {
 		page.Entries = append(page.Entries, e.Entry)
 	}
 	return page, nil
+}
+
+// Accepts refuses, with ErrCursor, a cursor that no page of this query has given out.
+func (q Query) Accepts(cursor string) error {
+	_, err := ParseCursor(q.within(), cursor)
+	return err
+}
+
+// within names what a cursor is bound to: the list and the part of it that is asked for.
+func (q Query) within() string {
+	if q.From == "" && q.Until == "" {
+		return q.List
+	}
+	return q.List + "\x00" + q.From + "\x00" + q.Until
 }
 
 // Row returns one row; ok is false when the view has none.

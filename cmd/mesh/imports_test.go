@@ -75,7 +75,7 @@ var importRules = []importRule{
 	},
 	// Books and keys are plain key-value buckets.
 	{
-		packages: `services/(payments|sandbox)`, own: []string{`bus`, `bus/(config|contract|eventstore|failpoint|policy|rpc|telemetry)`, `contracts/[a-z]+`, `services/$1/.*`},
+		packages: `services/(payments|sandbox)`, own: []string{`bus`, `bus/(config|contract|eventstore|failpoint|policy|rpc|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`},
 		others: []string{"github.com/nats-io/nats.go/jetstream", "github.com/nats-io/nuid", "golang.org/x/sync/"},
 	},
 	{packages: `services/([a-z]+)`, own: []string{`bus`, `bus/(contract|event|eventstore|failpoint|flow|policy|config|rpc|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`}, others: []string{"golang.org/x/sync/"}},

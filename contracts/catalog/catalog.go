@@ -40,22 +40,40 @@ func (r PutProduct) Validate() error {
 	return r.Price.Check("/price")
 }
 
-// GetProduct asks for one product.
+// GetProduct asks for one product. With MinVersion the answer waits until the product
+// has come that far, or the caller's time is nearly over.
 type GetProduct struct {
-	SKU string `json:"sku"`
+	SKU        string `json:"sku"`
+	MinVersion uint64 `json:"min_version,omitzero"`
 }
 
-// Validate refuses a malformed SKU.
-func (r GetProduct) Validate() error { return contract.CheckID("/sku", r.SKU) }
+// Validate refuses a malformed SKU and a version that no product reaches.
+func (r GetProduct) Validate() error {
+	if err := page.CheckVersion("/min_version", r.MinVersion); err != nil {
+		return err
+	}
+	return contract.CheckID("/sku", r.SKU)
+}
 
 // ListProducts asks for a page of products.
 type ListProducts struct {
-	Limit  int    `json:"limit,omitzero"`
-	Cursor string `json:"cursor,omitzero"`
+	Active    *bool          `json:"active,omitzero"`     // those that can be ordered, or those that cannot; all if absent
+	SKUPrefix string         `json:"sku_prefix,omitzero"` // those whose SKU begins so
+	Reflects  *page.Reflects `json:"reflects,omitzero"`   // a product that the page must have seen
+	Limit     int            `json:"limit,omitzero"`
+	Cursor    string         `json:"cursor,omitzero"`
 }
 
-// Validate refuses a malformed page.
-func (r ListProducts) Validate() error { return page.Check(r.Limit, r.Cursor) }
+// Validate refuses malformed filters and pages.
+func (r ListProducts) Validate() error {
+	if err := page.CheckPrefix("/sku_prefix", r.SKUPrefix); err != nil {
+		return err
+	}
+	if err := r.Reflects.Check("/reflects"); err != nil {
+		return err
+	}
+	return page.Check(r.Limit, r.Cursor)
+}
 
 // Product is a product as it is now.
 type Product struct {

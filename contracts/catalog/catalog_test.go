@@ -10,6 +10,7 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/catalog"
 	"github.com/ordermesh/ordermesh/contracts/golden"
 	"github.com/ordermesh/ordermesh/contracts/money"
+	"github.com/ordermesh/ordermesh/contracts/page"
 )
 
 func put() catalog.PutProduct {
@@ -22,8 +23,11 @@ func TestContract(t *testing.T) {
 	product := catalog.Product{SKU: "TEA-001", Name: "Assam, 100 g", Price: money.New(1299, "EUR"), Active: true, Version: 3}
 	s := golden.New(t)
 	golden.Method(s, catalog.Put, put(), product)
-	golden.Method(s, catalog.Get, catalog.GetProduct{SKU: "TEA-001"}, product)
-	golden.Method(s, catalog.List, catalog.ListProducts{Limit: 20, Cursor: "VEVBLTAwMQ"},
+	golden.Method(s, catalog.Get, catalog.GetProduct{SKU: "TEA-001", MinVersion: 1}, product)
+	sold := true
+	golden.Method(s, catalog.List, catalog.ListProducts{
+		Active: &sold, SKUPrefix: "TEA", Reflects: &page.Reflects{ID: "TEA-001", Version: 1}, Limit: 20, Cursor: "VEVBLTAwMQ",
+	},
 		catalog.Products{Products: []catalog.Product{product}, NextCursor: "VEVBLTAwMQ", Behind: 2})
 	golden.Event(s, catalog.Events, catalog.Event(catalog.ProductPut{Name: "Assam, 100 g", Price: money.New(1299, "EUR"), Active: true}))
 	s.Complete(catalog.Descriptor)
@@ -50,6 +54,25 @@ func TestValidate(t *testing.T) {
 		var e *contract.Error
 		if err := r.Validate(); !errors.As(err, &e) || e.Code != c.code || e.Field != c.field {
 			t.Errorf("%s: %v, want %v at %s", name, err, c.code, c.field)
+		}
+	}
+}
+
+func TestValidateReads(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		req   contract.Validator
+		field string
+	}{
+		"get *":           {catalog.GetProduct{SKU: "*"}, "/sku"},
+		"get version":     {catalog.GetProduct{SKU: "a", MinVersion: page.MaxVersion + 1}, "/min_version"},
+		"list prefix":     {catalog.ListProducts{SKUPrefix: "a."}, "/sku_prefix"},
+		"list reflects >": {catalog.ListProducts{Reflects: &page.Reflects{ID: ">"}}, "/reflects/id"},
+		"list limit":      {catalog.ListProducts{Limit: -1}, "/limit"},
+	} {
+		var e *contract.Error
+		if err := c.req.Validate(); !errors.As(err, &e) || e.Code != contract.Invalid || e.Field != c.field {
+			t.Errorf("%s: %v, want a refusal at %s", name, err, c.field)
 		}
 	}
 }

@@ -8,6 +8,7 @@ package inventory
 import (
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/line"
+	"github.com/ordermesh/ordermesh/contracts/page"
 	"github.com/ordermesh/ordermesh/contracts/text"
 )
 
@@ -46,13 +47,20 @@ func (r AdjustStock) Validate() error {
 	return text.Required("/reason", r.Reason)
 }
 
-// GetStock asks for the stock of one SKU.
+// GetStock asks for the stock of one SKU. With MinVersion the answer waits until the
+// stock has come that far, or the caller's time is nearly over.
 type GetStock struct {
-	SKU string `json:"sku"`
+	SKU        string `json:"sku"`
+	MinVersion uint64 `json:"min_version,omitzero"`
 }
 
-// Validate refuses a malformed SKU.
-func (r GetStock) Validate() error { return contract.CheckID("/sku", r.SKU) }
+// Validate refuses a malformed SKU and a version that no stock reaches.
+func (r GetStock) Validate() error {
+	if err := page.CheckVersion("/min_version", r.MinVersion); err != nil {
+		return err
+	}
+	return contract.CheckID("/sku", r.SKU)
+}
 
 // Stock is the stock of one SKU: Available = OnHand - Reserved, 0 ≤ Reserved ≤ OnHand.
 type Stock struct {

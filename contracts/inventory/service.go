@@ -6,7 +6,8 @@ import "github.com/ordermesh/ordermesh/bus/contract"
 var Descriptor = contract.Service{
 	Name: "inventory", Version: "1.0.0",
 	Doc:      "Stock per SKU and reservations per order.",
-	Serves:   []contract.MethodInfo{Adjust.Info(), Get.Info(), Reserve.Info(), Release.Info(), Commit.Info()},
+	Serves:   []contract.MethodInfo{Adjust.Info(), Get.Info(), List.Info(), Reserve.Info(), Release.Info(), Commit.Info()},
 	Appends:  []contract.EventsInfo{StockEvents.Info(), ReservationEvents.Info()},
+	Views:    []contract.EventsInfo{StockEvents.Info()},
 	Settings: contract.SettingsOf[Settings](),
 }

@@ -25,7 +25,7 @@ var (
 	Get = contract.NewMethod[GetOrder, Order]("orders", "get", contract.Read(),
 		contract.Doc("answers one order with its history as it is now"))
 	List = contract.NewMethod[ListOrders, Orders]("orders", "list", contract.Lists(),
-		contract.Doc("lists orders, the newest first"))
+		contract.Doc("lists orders, the newest first, or finds those whose ids begin with something"))
 	Cancel = contract.NewMethod[CancelOrder, Order]("orders", "cancel", contract.Idempotent(), contract.Urgent(),
 		contract.Doc("cancels an order that is not dispatched; money and stock go back by themselves"))
 )
@@ -84,12 +84,18 @@ func (r GetOrder) Validate() error {
 // MaxVersion is more than any order reaches.
 const MaxVersion = 1000
 
-// ListOrders asks for a page of orders.
+// ListOrders asks for a page of orders, the newest first. Filters narrow each other.
+// With the beginning of an order id it asks for a search: then the page is in the order
+// of the ids, and of the other filters it takes the customer alone.
 type ListOrders struct {
-	CustomerID string `json:"customer_id,omitzero"`
-	Status     Status `json:"status,omitzero"`
-	Limit      int    `json:"limit,omitzero"`
-	Cursor     string `json:"cursor,omitzero"`
+	CustomerID    string         `json:"customer_id,omitzero"`
+	Status        Status         `json:"status,omitzero"`
+	From          time.Time      `json:"from,omitzero"`  // placed at this time or later
+	Until         time.Time      `json:"until,omitzero"` // placed before this time
+	OrderIDPrefix string         `json:"order_id_prefix,omitzero"`
+	Reflects      *page.Reflects `json:"reflects,omitzero"` // an order that the page must have seen
+	Limit         int            `json:"limit,omitzero"`
+	Cursor        string         `json:"cursor,omitzero"`
 }
 
 // Validate refuses malformed filters and pages.
@@ -102,7 +108,23 @@ func (r ListOrders) Validate() error {
 	if r.Status != "" && !r.Status.Known() {
 		return contract.ErrInvalid.At("/status").Sayf("status must be one of placed, confirmed, on_hold, dispatched, shipped, delivered, cancelled")
 	}
+	if !r.From.IsZero() && !r.Until.IsZero() && !r.From.Before(r.Until) {
+		return contract.ErrInvalid.At("/until").Sayf("until must be after from")
+	}
+	if err := r.checkSearch(); err != nil {
+		return err
+	}
+	if err := r.Reflects.Check("/reflects"); err != nil {
+		return err
+	}
 	return page.Check(r.Limit, r.Cursor)
+}
+
+func (r ListOrders) checkSearch() error {
+	if r.OrderIDPrefix != "" && (r.Status != "" || !r.From.IsZero() || !r.Until.IsZero()) {
+		return contract.ErrInvalid.At("/order_id_prefix").Sayf("order_id_prefix goes with customer_id, but not with status, from or until")
+	}
+	return page.CheckPrefix("/order_id_prefix", r.OrderIDPrefix)
 }
 
 // CancelOrder cancels an order.

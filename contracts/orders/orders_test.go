@@ -11,6 +11,7 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/line"
 	"github.com/ordermesh/ordermesh/contracts/money"
 	"github.com/ordermesh/ordermesh/contracts/orders"
+	"github.com/ordermesh/ordermesh/contracts/page"
 	"github.com/ordermesh/ordermesh/contracts/postal"
 )
 
@@ -53,15 +54,19 @@ func TestContract(t *testing.T) {
 	s := golden.New(t)
 	golden.Method(s, orders.Place, place(), view)
 	golden.Method(s, orders.Get, orders.GetOrder{OrderID: order, MinVersion: 5}, view)
-	golden.Method(s, orders.List, orders.ListOrders{CustomerID: "c1", Status: orders.OnHold, Limit: 20, Cursor: "MTIz"},
+	golden.Method(s, orders.List, orders.ListOrders{
+		CustomerID: "c1", Status: orders.OnHold, From: at.AddDate(0, 0, -7), Until: at,
+		Reflects: &page.Reflects{ID: order, Version: 5}, Limit: 20, Cursor: "MTIz",
+	},
 		orders.Orders{Orders: []orders.Summary{summary}, NextCursor: "MTIz", Behind: 2})
+	golden.Value(s, "orders.list.search", orders.ListOrders{CustomerID: "c1", OrderIDPrefix: "k3v5"})
 	eur := func(minor int64) money.Amount { return money.New(minor, "EUR") }
 	revenue := orders.Revenue{
 		Orders: 3, Placed: eur(7794), Captured: eur(5196), Delivered: eur(2598), Cancelled: eur(1299), Refunded: eur(490), Net: eur(4706),
 	}
 	ofDay := revenue
 	ofDay.Day = "2026-11-24"
-	golden.Method(s, orders.Report, orders.ReportOrders{CustomerID: "c1", From: at.AddDate(0, 0, -7), Until: at, Top: 5},
+	golden.Method(s, orders.Report, orders.ReportOrders{CustomerID: "c1", From: at.AddDate(0, 0, -7), Until: at, Reflects: &page.Reflects{ID: order, Version: 5}, Top: 5},
 		orders.Figures{
 			From: at.AddDate(0, 0, -7), Until: at, Behind: 2,
 			Days:    []orders.Day{{Day: "2026-11-24", Orders: 3, ByStatus: map[orders.Status]int64{orders.Delivered: 2, orders.OnHold: 1}}},
@@ -127,7 +132,12 @@ func TestValidate(t *testing.T) {
 	refused(t, "get version 2^63", orders.GetOrder{OrderID: order, MinVersion: 1 << 63}, contract.Invalid, "/min_version")
 	refused(t, "list odd status", orders.ListOrders{Status: "odd"}, contract.Invalid, "/status")
 	refused(t, "list customer *", orders.ListOrders{CustomerID: "*"}, contract.Invalid, "/customer_id")
-	at := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	refused(t, "list until before from", orders.ListOrders{From: at, Until: at.Add(-1)}, contract.Invalid, "/until")
+	refused(t, "search *", orders.ListOrders{OrderIDPrefix: "*"}, contract.Invalid, "/order_id_prefix")
+	refused(t, "search in a time", orders.ListOrders{OrderIDPrefix: "a", Until: at}, contract.Invalid, "/order_id_prefix")
+	refused(t, "search with a status", orders.ListOrders{OrderIDPrefix: "a", Status: orders.Placed}, contract.Invalid, "/order_id_prefix")
+	refused(t, "list reflects version", orders.ListOrders{Reflects: &page.Reflects{ID: order, Version: 1 << 40}}, contract.Invalid, "/reflects/version")
+	refused(t, "report reflects >", orders.ReportOrders{Reflects: &page.Reflects{ID: ">"}}, contract.Invalid, "/reflects/id")
 	refused(t, "report customer >", orders.ReportOrders{CustomerID: ">"}, contract.Invalid, "/customer_id")
 	refused(t, "report until before from", orders.ReportOrders{From: at, Until: at}, contract.Invalid, "/until")
 	refused(t, "report of years", orders.ReportOrders{From: at.AddDate(-2, 0, 0), Until: at}, contract.Invalid, "/until")

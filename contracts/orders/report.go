@@ -5,6 +5,7 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/money"
+	"github.com/ordermesh/ordermesh/contracts/page"
 )
 
 // Report is the method orders.report. Who acts for a customer gets a report about
@@ -24,10 +25,11 @@ const (
 // ReportOrders asks for a report about the orders that were placed in a range of time.
 // Without an end it is now, without a beginning thirty days before the end.
 type ReportOrders struct {
-	CustomerID string    `json:"customer_id,omitzero"`
-	From       time.Time `json:"from,omitzero"`  // placed at this time or later
-	Until      time.Time `json:"until,omitzero"` // placed before this time
-	Top        int       `json:"top,omitzero"`   // products in the list of those that sold best; 10 if absent
+	CustomerID string         `json:"customer_id,omitzero"`
+	From       time.Time      `json:"from,omitzero"`     // placed at this time or later
+	Until      time.Time      `json:"until,omitzero"`    // placed before this time
+	Reflects   *page.Reflects `json:"reflects,omitzero"` // an order that the report must have seen
+	Top        int            `json:"top,omitzero"`      // products in the list of those that sold best; 10 if absent
 }
 
 // Validate refuses malformed filters and ranges.
@@ -39,6 +41,9 @@ func (r ReportOrders) Validate() error {
 	}
 	if r.Top < 0 || r.Top > MaxTop {
 		return contract.ErrInvalid.At("/top").Sayf("top must be 1 to %d", MaxTop)
+	}
+	if err := r.Reflects.Check("/reflects"); err != nil {
+		return err
 	}
 	if !r.From.IsZero() && !r.Until.IsZero() {
 		if err := checkRange(r.From, r.Until); err != nil {

@@ -27,6 +27,22 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%d %q: %v, want a refusal at %q", c.limit, c.cursor, err, c.field)
 		}
 	}
+	for field, r := range map[string]*page.Reflects{
+		"": nil, "/r/id": {ID: "a.b", Version: 1}, "/r/version": {ID: "a", Version: page.MaxVersion + 1},
+	} {
+		err := r.Check("/r")
+		var e *contract.Error
+		errors.As(err, &e)
+		if (err == nil) != (field == "") || (e != nil && e.Field != field) {
+			t.Errorf("%+v: %v, want a refusal at %q", r, err, field)
+		}
+	}
+	if err := (&page.Reflects{ID: "a", Version: page.MaxVersion}).Check("/r"); err != nil {
+		t.Error(err)
+	}
+	if err := page.CheckPrefix("/p", "a*"); err == nil || page.CheckPrefix("/p", "") != nil || page.CheckPrefix("/p", "a-") != nil {
+		t.Errorf("prefixes: %v", err)
+	}
 	if page.Size(0) != page.DefaultLimit || page.Size(7) != 7 {
 		t.Error("wrong page size")
 	}

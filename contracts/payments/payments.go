@@ -23,7 +23,7 @@ var (
 		contract.Doc("gives reserved money back and refuses a later authorization, also if there is none yet"))
 	Refund = contract.NewMethod[RefundPayment, Payment]("payments", "refund", contract.Idempotent(),
 		contract.Doc("gives captured money back, once per refund id and never more than was captured"))
-	Get = contract.NewMethod[PaymentRef, Payment]("payments", "get", contract.Read(),
+	Get = contract.NewMethod[GetPayment, Payment]("payments", "get", contract.Read(),
 		contract.Doc("answers the payment of an order as it is now; not to who acts for a customer"))
 	Key = contract.NewMethod[GetKey, PublicKey]("payments", "key", contract.Read(),
 		contract.Doc("answers the public key with which payment tokens are sealed into references"))

@@ -8,6 +8,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/golden"
 	"github.com/ordermesh/ordermesh/contracts/money"
+	"github.com/ordermesh/ordermesh/contracts/page"
 	"github.com/ordermesh/ordermesh/contracts/payments"
 )
 
@@ -31,7 +32,10 @@ func TestContract(t *testing.T) {
 	golden.Method(s, payments.Void, ref, payment)
 	part := money.In(money.New(1299, "EUR"))
 	golden.Method(s, payments.Refund, payments.RefundPayment{OrderID: order, RefundID: "rf_7", Amount: &part}, payment)
-	golden.Method(s, payments.Get, ref, payment)
+	golden.Method(s, payments.Get, payments.GetPayment{OrderID: order, MinVersion: 1}, payment)
+	golden.Method(s, payments.List, payments.ListPayments{
+		Status: payments.Captured, Reflects: &page.Reflects{ID: order, Version: 1}, Limit: 20, Cursor: "MTIz",
+	}, payments.Payments{Payments: []payments.Payment{payment}, NextCursor: "MTIz", Behind: 2})
 	golden.Method(s, payments.Key, payments.GetKey{}, payments.PublicKey{KeyID: "abcd1234", Key: "AAECAwQFBgc"})
 	golden.Method(s, payments.Charges, payments.ListCharges{OrderID: order, Limit: 20, Cursor: "7"}, payments.ChargePage{
 		Charges: []payments.Charge{{OrderID: order, PaymentID: "ch_7", Status: payments.Captured, Amount: amount, Refunded: amount}}, NextCursor: "8",

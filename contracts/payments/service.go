@@ -9,12 +9,13 @@ import (
 var Descriptor = contract.Service{
 	Name: "payments", Version: "1.0.0",
 	Doc:    "One payment per order at a payment provider.",
-	Serves: []contract.MethodInfo{Authorize.Info(), Capture.Info(), Void.Info(), Refund.Info(), Get.Info(), Charges.Info(), Key.Info()},
+	Serves: []contract.MethodInfo{Authorize.Info(), Capture.Info(), Void.Info(), Refund.Info(), Get.Info(), List.Info(), Charges.Info(), Key.Info()},
 	Calls: []contract.MethodInfo{
 		sandbox.Authorize.Info(), sandbox.Capture.Info(), sandbox.Void.Info(), sandbox.Refund.Info(), sandbox.QueryCharge.Info(), sandbox.ListCharges.Info(),
 	},
 	Appends:  []contract.EventsInfo{Events.Info()},
 	Books:    []string{KeyBook},
+	Views:    []contract.EventsInfo{Events.Info()},
 	Settings: contract.SettingsOf[Settings](),
 	Policies: []contract.PolicyInfo{
 		{Name: "provider", Kind: contract.PolicyCalls, Of: contract.CallsPartner, Doc: "calls of the payment provider"},

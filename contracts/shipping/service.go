@@ -9,9 +9,10 @@ import (
 var Descriptor = contract.Service{
 	Name: "shipping", Version: "1.0.0",
 	Doc:      "One shipment per order at a carrier.",
-	Serves:   []contract.MethodInfo{Create.Info(), Cancel.Info(), Get.Info(), Track.Info(), Parcels.Info(), Deliver.Info()},
+	Serves:   []contract.MethodInfo{Create.Info(), Cancel.Info(), Get.Info(), List.Info(), Track.Info(), Parcels.Info(), Deliver.Info()},
 	Calls:    []contract.MethodInfo{sandbox.Ship.Info(), sandbox.CancelParcel.Info(), sandbox.QueryParcel.Info(), sandbox.ListParcels.Info()},
 	Appends:  []contract.EventsInfo{Events.Info()},
+	Views:    []contract.EventsInfo{Events.Info()},
 	Settings: contract.SettingsOf[Settings](),
 	Policies: []contract.PolicyInfo{
 		{Name: "carrier", Kind: contract.PolicyCalls, Of: contract.CallsPartner, Doc: "calls of the carrier"},

@@ -17,7 +17,7 @@ var (
 		contract.Doc("hands the order's lines to the carrier"))
 	Cancel = contract.NewMethod[ShipmentRef, Shipment]("shipping", "cancel", contract.Idempotent(), contract.Urgent(),
 		contract.Doc("stops a shipment that is not delivered and refuses a later one, also if there is none yet"))
-	Get = contract.NewMethod[ShipmentRef, Shipment]("shipping", "get", contract.Read(),
+	Get = contract.NewMethod[GetShipment, Shipment]("shipping", "get", contract.Read(),
 		contract.Doc("answers the shipment of an order as it is now; not to who acts for a customer"))
 	Track = contract.NewMethod[ShipmentRef, Shipment]("shipping", "track", contract.Idempotent(),
 		contract.Doc("asks the carrier where the parcel of an order is, and notes a delivery of which it has not told; not for customers"))

@@ -8,6 +8,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/golden"
 	"github.com/ordermesh/ordermesh/contracts/line"
+	"github.com/ordermesh/ordermesh/contracts/page"
 	"github.com/ordermesh/ordermesh/contracts/postal"
 	"github.com/ordermesh/ordermesh/contracts/sandbox"
 	"github.com/ordermesh/ordermesh/contracts/shipping"
@@ -30,7 +31,10 @@ func TestContract(t *testing.T) {
 	s := golden.New(t)
 	golden.Method(s, shipping.Create, create(), shipment)
 	golden.Method(s, shipping.Cancel, shipping.ShipmentRef{OrderID: order}, shipment)
-	golden.Method(s, shipping.Get, shipping.ShipmentRef{OrderID: order}, shipment)
+	golden.Method(s, shipping.Get, shipping.GetShipment{OrderID: order, MinVersion: 1}, shipment)
+	golden.Method(s, shipping.List, shipping.ListShipments{
+		Status: shipping.Delivered, Reflects: &page.Reflects{ID: order, Version: 1}, Limit: 20, Cursor: "MTIz",
+	}, shipping.Shipments{Shipments: []shipping.Shipment{shipment}, NextCursor: "MTIz", Behind: 2})
 	golden.Method(s, shipping.Track, shipping.ShipmentRef{OrderID: order}, shipment)
 	golden.Method(s, shipping.Parcels, shipping.ListParcels{OrderID: order, Limit: 20, Cursor: "7"}, shipping.ParcelPage{
 		Parcels: []shipping.Parcel{{OrderID: order, ShipmentID: "tr_7", Status: shipping.Created, Due: at}}, NextCursor: "8",

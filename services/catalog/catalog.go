@@ -7,13 +7,16 @@ import (
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/eventstore"
 	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/bus/view"
 	"github.com/ordermesh/ordermesh/contracts/catalog"
 	"github.com/ordermesh/ordermesh/services/catalog/domain"
+	catalogview "github.com/ordermesh/ordermesh/services/catalog/view"
 )
 
 // Config of the service. The zero value works.
 type Config struct {
-	Cache int // products kept in memory; 0 for the event store's default
+	Cache int                         // products kept in memory; 0 for the event store's default
+	View  view.Store[catalogview.Row] // nil is one in memory
 }
 
 // Service answers the methods of the catalog.
@@ -33,7 +36,7 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	if cfg.Cache > 0 {
 		opts = append(opts, eventstore.WithCache(cfg.Cache))
 	}
-	listed, err := newListing(conn)
+	listed, err := newListing(conn, cfg.View)
 	if err != nil {
 		return nil, err
 	}

@@ -24,14 +24,19 @@ func (s *Service) put(ctx context.Context, req catalog.PutProduct) (catalog.Prod
 }
 
 func (s *Service) get(ctx context.Context, req catalog.GetProduct) (catalog.Product, error) {
-	p, version, err := s.products.Get(ctx, req.SKU)
-	if err != nil {
+	return s.await(ctx, req.SKU, req.MinVersion)
+}
+
+// await answers a product once it has reached a version.
+func (s *Service) await(ctx context.Context, sku string, version uint64) (catalog.Product, error) {
+	p, now, err := s.products.Await(ctx, sku, version)
+	switch {
+	case err != nil:
 		return catalog.Product{}, err
+	case now == 0:
+		return catalog.Product{}, catalog.ErrUnknown
 	}
-	if version == 0 {
-		return catalog.Product{}, catalog.ErrUnknown.At("/sku")
-	}
-	return productView(req.SKU, p, version), nil
+	return productView(sku, p, now), nil
 }
 
 func productView(sku string, p domain.Product, version uint64) catalog.Product {

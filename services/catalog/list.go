@@ -4,40 +4,52 @@ import (
 	"context"
 
 	"github.com/ordermesh/ordermesh/bus"
-	"github.com/ordermesh/ordermesh/bus/event"
 	"github.com/ordermesh/ordermesh/bus/view"
 	"github.com/ordermesh/ordermesh/contracts/catalog"
 	"github.com/ordermesh/ordermesh/contracts/page"
-	"github.com/ordermesh/ordermesh/services/catalog/domain"
+	catalogview "github.com/ordermesh/ordermesh/services/catalog/view"
 )
 
-// listing is the view behind the list: every product, in the order of the SKUs.
-type listing = view.Projection[catalog.Event, row]
+// listing keeps the view of products up to date.
+type listing = view.Projection[catalog.Event, catalogview.Row]
 
-type row struct {
-	sku     string
-	product domain.Product
-}
-
-const everyProduct = "products"
-
-func newListing(conn *bus.Conn) (*listing, error) {
-	return view.New(conn, catalog.Events, view.NewMemory[row](), view.Fold[catalog.Event, row]{
-		Apply: func(r row, e event.Event[catalog.Event]) row {
-			return row{sku: e.ID, product: domain.Evolve(r.product, e.Data)}
-		},
-		Lists: func(r row) []view.Place { return []view.Place{{List: everyProduct, Order: r.sku}} },
-	})
+func newListing(conn *bus.Conn, store view.Store[catalogview.Row]) (*listing, error) {
+	if store == nil {
+		store = view.NewMemory[catalogview.Row]()
+	}
+	return view.New(conn, catalog.Events, store, catalogview.Fold())
 }
 
 func (s *Service) list(ctx context.Context, req catalog.ListProducts) (catalog.Products, error) {
-	found, err := s.listed.Page(ctx, view.Query{List: everyProduct, Limit: page.Size(req.Limit)}, req.Cursor)
+	q := view.Query{List: listOf(req.Active), Limit: page.Size(req.Limit)}.HasPrefix(req.SKUPrefix)
+	if err := q.Accepts(req.Cursor); err != nil {
+		return catalog.Products{}, err
+	}
+	if r := req.Reflects; r != nil {
+		if _, err := s.await(ctx, r.ID, r.Version); err != nil {
+			return catalog.Products{}, err
+		}
+		if err := s.listed.Reflect(ctx, r.ID, r.Version); err != nil {
+			return catalog.Products{}, err
+		}
+	}
+	found, err := s.listed.Page(ctx, q, req.Cursor)
 	if err != nil {
 		return catalog.Products{}, err
 	}
 	list := catalog.Products{NextCursor: found.Next, Behind: found.Behind}
 	for _, e := range found.Entries {
-		list.Products = append(list.Products, productView(e.Key, e.Row.product, e.Version))
+		list.Products = append(list.Products, productView(e.Key, e.Row.Product, e.Version))
 	}
 	return list, nil
+}
+
+func listOf(active *bool) string {
+	switch {
+	case active == nil:
+		return catalogview.All
+	case *active:
+		return catalogview.Active
+	}
+	return catalogview.Inactive
 }

@@ -23,14 +23,19 @@ func (w *warehouse) adjust(ctx context.Context, req inventory.AdjustStock) (inve
 }
 
 func (w *warehouse) get(ctx context.Context, req inventory.GetStock) (inventory.Stock, error) {
-	s, version, err := w.stock.Get(ctx, req.SKU)
-	if err != nil {
+	return w.await(ctx, req.SKU, req.MinVersion)
+}
+
+// await answers the stock of a SKU once it has reached a version.
+func (w *warehouse) await(ctx context.Context, sku string, version uint64) (inventory.Stock, error) {
+	s, now, err := w.stock.Await(ctx, sku, version)
+	switch {
+	case err != nil:
 		return inventory.Stock{}, err
-	}
-	if version == 0 {
+	case now == 0:
 		return inventory.Stock{}, inventory.ErrNoStock
 	}
-	return stockView(req.SKU, s, version), nil
+	return stockView(sku, s, now), nil
 }
 
 func stockView(sku string, s domain.Stock, version uint64) inventory.Stock {

@@ -27,18 +27,23 @@ import (
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/eventstore"
 	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/bus/view"
 	"github.com/ordermesh/ordermesh/contracts/inventory"
 	"github.com/ordermesh/ordermesh/services/inventory/domain"
+	stockview "github.com/ordermesh/ordermesh/services/inventory/view"
 )
 
 // Config of the service. The zero value works.
 type Config struct {
-	Cache int // SKUs, and reservations, kept in memory; 0 for the event store's default
+	Cache int                       // SKUs, and reservations, kept in memory; 0 for the event store's default
+	View  view.Store[stockview.Row] // of the stock; nil is one in memory
 }
 
 // Service answers the methods of inventory.
 type Service struct {
-	server *rpc.Server
+	server    *rpc.Server
+	warehouse *warehouse
+	listed    *listing
 }
 
 // New builds the service on a connection and starts nothing.
@@ -49,18 +54,25 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	}
 	log := eventstore.NewJetStreamLog(conn, inventory.StockEvents.Info().Stream)
 	w := newWarehouse(log, cfg)
+	listed, err := newListing(conn, cfg.View)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{server: server, warehouse: w, listed: listed}
 	rpc.Handle(server, inventory.Adjust, w.adjust)
 	rpc.Handle(server, inventory.Get, w.get)
+	rpc.Handle(server, inventory.List, s.list)
 	rpc.Handle(server, inventory.Reserve, w.reserve)
 	rpc.Handle(server, inventory.Release, w.release)
 	rpc.Handle(server, inventory.Commit, w.commit)
-	return &Service{server: server}, nil
+	return s, nil
 }
 
 // Run serves until ctx ends, then drains.
-func (s *Service) Run(ctx context.Context) error { return s.server.Run(ctx) }
+func (s *Service) Run(ctx context.Context) error { return bus.Run(ctx, s.server, s.listed) }
 
-// Ready is closed once the service answers.
+// Ready is closed once the service answers. The list may still be catching up; it says
+// how far behind it is.
 func (s *Service) Ready() <-chan struct{} { return s.server.Ready() }
 
 // warehouse is the service without its wire.

@@ -2,7 +2,6 @@ package orders
 
 import (
 	"context"
-	"time"
 
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/contracts/orders"
@@ -40,48 +39,18 @@ func foreign(ctx context.Context, customer string) bool {
 	return actor.For != "" && actor.For != customer
 }
 
-// The pauses between two looks at an order that is waited for, and the share of the
-// caller's time that is kept for the answer.
-const (
-	lookFirst   = 10 * time.Millisecond
-	lookLongest = 200 * time.Millisecond
-	answerShare = 20
-)
-
 // await returns once the order has reached a version, or an error while there is
 // still time to answer it.
 func (s *Service) await(ctx context.Context, id string, version uint64) error {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return s.look(ctx, id, version, nil)
+	o, now, err := s.orders.Get(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case now == 0 || foreign(ctx, o.CustomerID):
+		return orders.ErrUnknown
+	case now >= version:
+		return nil
 	}
-	left := time.Until(deadline)
-	enough := time.NewTimer(left - left/answerShare)
-	defer enough.Stop()
-	return s.look(ctx, id, version, enough.C)
-}
-
-// look looks at the order again and again, until it is enough.
-func (s *Service) look(ctx context.Context, id string, version uint64, enough <-chan time.Time) error {
-	for pause := lookFirst; ; pause = min(pause*2, lookLongest) {
-		o, now, err := s.orders.Get(ctx, id)
-		switch {
-		case err != nil:
-			return err
-		case now == 0 || foreign(ctx, o.CustomerID):
-			return orders.ErrUnknown
-		case now >= version:
-			return nil
-		}
-		next := time.NewTimer(pause)
-		select {
-		case <-next.C:
-		case <-enough:
-			next.Stop()
-			return orders.ErrNotReached.Sayf("the order is at version %d", now)
-		case <-ctx.Done():
-			next.Stop()
-			return ctx.Err()
-		}
-	}
+	_, _, err = s.orders.Await(ctx, id, version)
+	return err
 }

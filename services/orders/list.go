@@ -38,9 +38,14 @@ func (s *Service) list(ctx context.Context, req orders.ListOrders) (orders.Order
 	if !possible {
 		return orders.Orders{}, nil
 	}
-	found, err := s.listed.Page(ctx, view.Query{
-		List: ordersview.List{Customer: customer, Status: req.Status}.Name(), Newest: true, Limit: page.Size(req.Limit),
-	}, req.Cursor)
+	q := query(req, customer)
+	if err := q.Accepts(req.Cursor); err != nil {
+		return orders.Orders{}, err
+	}
+	if err := s.reflects(ctx, req.Reflects); err != nil {
+		return orders.Orders{}, err
+	}
+	found, err := s.listed.Page(ctx, q, req.Cursor)
 	if err != nil {
 		return orders.Orders{}, err
 	}
@@ -52,4 +57,33 @@ func (s *Service) list(ctx context.Context, req orders.ListOrders) (orders.Order
 		})
 	}
 	return answer, nil
+}
+
+// query is what a request asks of the view.
+func query(req orders.ListOrders, customer string) view.Query {
+	q := view.Query{Limit: page.Size(req.Limit)}
+	if req.OrderIDPrefix != "" {
+		q.List = ordersview.List{ByID: true, Customer: customer}.Name()
+		return q.HasPrefix(req.OrderIDPrefix)
+	}
+	q.List, q.Newest = ordersview.List{Customer: customer, Status: req.Status}.Name(), true
+	if !req.From.IsZero() {
+		q.From = view.Moment(req.From)
+	}
+	if !req.Until.IsZero() {
+		q.Until = view.Moment(req.Until)
+	}
+	return q
+}
+
+// reflects returns once the view has seen an order at a version. An order of another
+// customer than the one the caller acts for does not exist for that caller.
+func (s *Service) reflects(ctx context.Context, r *page.Reflects) error {
+	if r == nil {
+		return nil
+	}
+	if err := s.await(ctx, r.ID, r.Version); err != nil {
+		return err
+	}
+	return s.listed.Reflect(ctx, r.ID, r.Version)
 }

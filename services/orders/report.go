@@ -18,13 +18,16 @@ func (s *Service) report(ctx context.Context, req orders.ReportOrders) (orders.F
 	if err != nil {
 		return orders.Figures{}, err
 	}
-	behind, known := s.listed.Behind()
-	if !known {
-		return orders.Figures{}, errStarting
-	}
 	customer, possible := own(ctx, req.CustomerID)
 	if !possible {
 		customer = nobody
+	}
+	if err := s.reflects(ctx, req.Reflects); err != nil {
+		return orders.Figures{}, err
+	}
+	behind, known := s.listed.Behind()
+	if !known {
+		return orders.Figures{}, errStarting
 	}
 	figures, err := s.all.Report(ctx, ordersview.Question{
 		Customer: customer, From: from.UTC().Truncate(time.Microsecond), Until: until.UTC().Truncate(time.Microsecond), Now: now,

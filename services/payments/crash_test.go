@@ -151,7 +151,7 @@ func TestVoidAndCaptureRace(t *testing.T) {
 		wg.Go(func() { _, captured = w.do(payments.Capture, order) })
 		wg.Go(func() { _, voided = w.do(payments.Void, order) })
 		wg.Wait()
-		p, err := w.do(payments.Get, order)
+		p, err := w.get(order)
 		check(t, err)
 		switch w.charge(order) {
 		case wire.ChargeCaptured:

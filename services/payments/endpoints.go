@@ -136,15 +136,20 @@ func (d *desk) look(ctx context.Context, orderID string, may func(domain.Payment
 }
 
 // get knows no customers: who acts for one asks the orders service.
-func (d *desk) get(ctx context.Context, r payments.PaymentRef) (payments.Payment, error) {
+func (d *desk) get(ctx context.Context, r payments.GetPayment) (payments.Payment, error) {
 	if telemetry.ActorFrom(ctx).For != "" {
 		return payments.Payment{}, payments.ErrUnknown
 	}
-	p, version, err := d.payments.Get(ctx, r.OrderID)
-	if err == nil && version == 0 {
+	return d.await(ctx, r.OrderID, r.MinVersion)
+}
+
+// await answers the payment of an order once it has reached a version.
+func (d *desk) await(ctx context.Context, orderID string, version uint64) (payments.Payment, error) {
+	p, now, err := d.payments.Await(ctx, orderID, version)
+	if err == nil && now == 0 {
 		err = payments.ErrUnknown
 	}
-	return viewOf(r.OrderID, p, version), err
+	return viewOf(orderID, p, now), err
 }
 
 func (d *desk) note(ctx context.Context, orderID, commandID string, c domain.Command) (payments.Payment, error) {

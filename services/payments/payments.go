@@ -20,21 +20,26 @@ import (
 	"github.com/ordermesh/ordermesh/bus/eventstore"
 	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/bus/view"
 	"github.com/ordermesh/ordermesh/contracts/payments"
 	"github.com/ordermesh/ordermesh/services/payments/domain"
+	paymentview "github.com/ordermesh/ordermesh/services/payments/view"
 )
 
 // Config of the service. The zero value works.
 type Config struct {
-	Provider Provider                 // nil is the sandbox's provider, over the wire
-	Settings func() payments.Settings // asked for each call of the provider; nil are the defaults
-	Policies *policy.Set              // how the provider is called; nil is as built in
-	Cache    int                      // payments kept in memory; 0 for the event store's default
+	Provider Provider                    // nil is the sandbox's provider, over the wire
+	Settings func() payments.Settings    // asked for each call of the provider; nil are the defaults
+	Policies *policy.Set                 // how the provider is called; nil is as built in
+	Cache    int                         // payments kept in memory; 0 for the event store's default
+	View     view.Store[paymentview.Row] // nil is one in memory
 }
 
 // Service answers the methods of payments.
 type Service struct {
 	server *rpc.Server
+	desk   *desk
+	listed *listing
 	keys   *keyring
 }
 
@@ -51,15 +56,21 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 		cfg.Provider = newSandboxProvider(conn, cfg.Policies)
 	}
 	keys := newKeyring(conn)
+	listed, err := newListing(conn, cfg.View)
+	if err != nil {
+		return nil, err
+	}
 	d := newDesk(eventstore.NewJetStreamLog(conn, payments.Events.Info().Stream), keys, cfg)
+	s := &Service{server: server, desk: d, listed: listed, keys: keys}
 	rpc.Handle(server, payments.Authorize, d.authorize)
 	rpc.Handle(server, payments.Capture, d.capture)
 	rpc.Handle(server, payments.Void, d.void)
 	rpc.Handle(server, payments.Refund, d.refund)
 	rpc.Handle(server, payments.Get, d.get)
+	rpc.Handle(server, payments.List, s.list)
 	rpc.Handle(server, payments.Charges, d.charges)
 	rpc.Handle(server, payments.Key, keys.public)
-	return &Service{server: server, keys: keys}, nil
+	return s, nil
 }
 
 // Run loads or makes the sealing key and serves until ctx ends, then drains.
@@ -70,10 +81,11 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	return s.server.Run(ctx)
+	return bus.Run(ctx, s.server, s.listed)
 }
 
-// Ready is closed once the service answers.
+// Ready is closed once the service answers. The list may still be catching up; it says
+// how far behind it is.
 func (s *Service) Ready() <-chan struct{} { return s.server.Ready() }
 
 // desk is the service without its wire.

@@ -88,6 +88,10 @@ func (w *world) do(m contract.Method[payments.PaymentRef, payments.Payment], ord
 	return rpc.Call(w.t.Context(), w.client, m, payments.PaymentRef{OrderID: order})
 }
 
+func (w *world) get(order string) (payments.Payment, error) {
+	return rpc.Call(w.t.Context(), w.client, payments.Get, payments.GetPayment{OrderID: order})
+}
+
 // refund gives back so many cents under a refund's id; 0 for all that is left.
 func (w *world) refund(order, id string, cents int64) (payments.Payment, error) {
 	req := payments.RefundPayment{OrderID: order, RefundID: id}
@@ -149,7 +153,7 @@ func TestAPaymentGoesItsWay(t *testing.T) {
 				t.Error(diff)
 			}
 		}
-		if _, err := w.do(payments.Get, "o"); !errors.Is(err, payments.ErrUnknown) {
+		if _, err := w.get("o"); !errors.Is(err, payments.ErrUnknown) {
 			t.Errorf("get: %v", err)
 		}
 		if _, err := w.do(payments.Capture, "o"); !errors.Is(err, payments.ErrUnknown) {
@@ -170,7 +174,7 @@ func TestAPaymentGoesItsWay(t *testing.T) {
 		say(w.refund("o", "", 0))
 		say(w.refund("o", "", 0))
 		say(w.authorize("o", wire.TokenOK))
-		say(w.do(payments.Get, "o"))
+		say(w.get("o"))
 		if c := w.charge("o"); c != wire.ChargeRefunded {
 			t.Errorf("the provider says %s", c)
 		}
@@ -327,10 +331,10 @@ func TestCustomersAreNotAnswered(t *testing.T) {
 	_, err := w.authorize("o", wire.TokenOK)
 	check(t, err)
 	customer := telemetry.WithActor(t.Context(), contract.Actor{Who: "gateway", For: "c2"})
-	if _, err := rpc.Call(customer, w.client, payments.Get, payments.PaymentRef{OrderID: "o"}); !errors.Is(err, payments.ErrUnknown) {
+	if _, err := rpc.Call(customer, w.client, payments.Get, payments.GetPayment{OrderID: "o"}); !errors.Is(err, payments.ErrUnknown) {
 		t.Errorf("a customer asks: %v", err)
 	}
-	if _, err := w.do(payments.Get, "o"); err != nil {
+	if _, err := w.get("o"); err != nil {
 		t.Errorf("a service asks: %v", err)
 	}
 }

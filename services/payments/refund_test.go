@@ -133,7 +133,7 @@ func TestRefundsAtTheSameTime(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	p, err := w.do(payments.Get, "o")
+	p, err := w.get("o")
 	check(t, err)
 	if refunds, sum := w.given("o"); len(refunds) != 6 || sum != 2400 || p.Refunded != money.New(sum, "EUR") {
 		t.Errorf("the provider has given back %v, payments says %+v", refunds, p)

@@ -84,15 +84,20 @@ func (d *depot) cancel(ctx context.Context, r shipping.ShipmentRef) (shipping.Sh
 }
 
 // get knows no customers: who acts for one asks the orders service.
-func (d *depot) get(ctx context.Context, r shipping.ShipmentRef) (shipping.Shipment, error) {
+func (d *depot) get(ctx context.Context, r shipping.GetShipment) (shipping.Shipment, error) {
 	if telemetry.ActorFrom(ctx).For != "" {
 		return shipping.Shipment{}, shipping.ErrUnknown
 	}
-	s, version, err := d.shipments.Get(ctx, r.OrderID)
-	if err == nil && version == 0 {
+	return d.await(ctx, r.OrderID, r.MinVersion)
+}
+
+// await answers the shipment of an order once it has reached a version.
+func (d *depot) await(ctx context.Context, orderID string, version uint64) (shipping.Shipment, error) {
+	s, now, err := d.shipments.Await(ctx, orderID, version)
+	if err == nil && now == 0 {
 		err = shipping.ErrUnknown
 	}
-	return viewOf(r.OrderID, s, version), err
+	return viewOf(orderID, s, now), err
 }
 
 // deliver is the carrier's callback. A delivery that overtakes the note of its shipment

@@ -16,7 +16,7 @@ import (
 // track asks the carrier and notes a delivery of which it has not told. Otherwise it
 // answers what this service knows.
 func (d *depot) track(ctx context.Context, r shipping.ShipmentRef) (shipping.Shipment, error) {
-	known, err := d.get(ctx, r)
+	known, err := d.get(ctx, shipping.GetShipment{OrderID: r.OrderID})
 	if err != nil || known.Status != shipping.Created {
 		return known, err
 	}

@@ -77,6 +77,10 @@ func (w *world) do(m contract.Method[shipping.ShipmentRef, shipping.Shipment], o
 	return rpc.Call(w.t.Context(), w.client, m, shipping.ShipmentRef{OrderID: order})
 }
 
+func (w *world) get(order string) (shipping.Shipment, error) {
+	return rpc.Call(w.t.Context(), w.client, shipping.Get, shipping.GetShipment{OrderID: order})
+}
+
 // parcel is what the carrier says about an order.
 func (w *world) parcel(order string) wire.ParcelStatus {
 	w.t.Helper()
@@ -93,7 +97,7 @@ func (w *world) delivered(order string) shipping.Shipment {
 	var got shipping.Shipment
 	bustest.Eventually(w.t, patience, func() bool {
 		var err error
-		got, err = w.do(shipping.Get, order)
+		got, err = w.get(order)
 		check(w.t, err)
 		return got.Status == shipping.Delivered
 	}, "order "+order+" to be delivered")
@@ -106,7 +110,7 @@ func TestAShipmentGoesItsWay(t *testing.T) {
 	t.Parallel()
 	bustest.Each(t, func(t *testing.T, b *bustest.Broker) {
 		w := newWorld(t, b, 200*time.Millisecond, nil)
-		if _, err := w.do(shipping.Get, "o"); !errors.Is(err, shipping.ErrUnknown) {
+		if _, err := w.get("o"); !errors.Is(err, shipping.ErrUnknown) {
 			t.Errorf("get: %v", err)
 		}
 		first, err := w.create("o")
@@ -337,10 +341,10 @@ func TestCustomersAreNotAnswered(t *testing.T) {
 	_, err := w.create("o")
 	check(t, err)
 	customer := telemetry.WithActor(t.Context(), contract.Actor{Who: "gateway", For: "c2"})
-	if _, err := rpc.Call(customer, w.client, shipping.Get, shipping.ShipmentRef{OrderID: "o"}); !errors.Is(err, shipping.ErrUnknown) {
+	if _, err := rpc.Call(customer, w.client, shipping.Get, shipping.GetShipment{OrderID: "o"}); !errors.Is(err, shipping.ErrUnknown) {
 		t.Errorf("a customer asks: %v", err)
 	}
-	if _, err := w.do(shipping.Get, "o"); err != nil {
+	if _, err := w.get("o"); err != nil {
 		t.Errorf("a service asks: %v", err)
 	}
 }

@@ -111,7 +111,7 @@ func (m *Memory) Report(ctx context.Context, q Question) (orders.Figures, error)
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	t := newTally(q)
-	err := m.each(ctx, List{Customer: q.Customer}, At(q.From), At(q.Until), t.placed)
+	err := m.each(ctx, List{Customer: q.Customer}, view.Moment(q.From), view.Moment(q.Until), t.placed)
 	for _, status := range orders.Statuses() {
 		if err == nil && (Row{Status: status}).Open() {
 			err = m.each(ctx, List{Customer: q.Customer, Status: status}, "", "", t.waiting)
@@ -128,7 +128,7 @@ const chunk = 512
 
 // each visits the rows of a list from a place in it until another, "" for its end.
 func (m *Memory) each(ctx context.Context, list List, from, until string, visit func(Row)) error {
-	q := view.Query{List: list.Name(), Limit: chunk, After: view.Position{Order: from}}
+	q := view.Query{List: list.Name(), Limit: chunk, From: from, Until: until}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -138,9 +138,6 @@ func (m *Memory) each(ctx context.Context, list List, from, until string, visit 
 			return err
 		}
 		for i := range page {
-			if until != "" && page[i].Order >= until {
-				return nil
-			}
 			visit(page[i].Row)
 		}
 		if len(page) < chunk {

@@ -114,12 +114,9 @@ func ParseList(name string) (List, bool) {
 	return List{ByID: part[0] == byID, Customer: part[1], Status: orders.Status(part[2])}, true
 }
 
-// At is the place of a time in the lists by time.
-func At(t time.Time) string { return view.Ascending(uint64(max(0, t.UnixMicro()))) }
-
 // Lists are the lists that a row is in.
 func Lists(r Row) []view.Place {
-	at := At(r.Placed)
+	at := view.Moment(r.Placed)
 	places := []view.Place{
 		{List: List{}.Name(), Order: at},
 		{List: List{Status: r.Status}.Name(), Order: at},
