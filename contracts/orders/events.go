@@ -22,6 +22,7 @@ type OrderPlaced struct {
 	ShipTo           postal.Address `json:"ship_to"`
 	RequestHash      string         `json:"request_hash"` // recognises a retry of the same request
 	PlacedAt         time.Time      `json:"placed_at"`
+	Acceptance       *Acceptance    `json:"acceptance,omitzero"` // if there were rules; rejected: an OrderCancelled follows in the same commit
 }
 
 // OrderConfirmed says that stock is held and money reserved.

@@ -151,7 +151,8 @@ type Order struct {
 	Total      money.Amount  `json:"total"`
 	PaymentID  string        `json:"payment_id,omitzero"`
 	ShipmentID string        `json:"shipment_id,omitzero"`
-	Reason     string        `json:"reason,omitzero"` // why it was cancelled
+	Reason     string        `json:"reason,omitzero"`     // why it was cancelled
+	Acceptance *Acceptance   `json:"acceptance,omitzero"` // what the rules said; not for customers
 	Hold       *Hold         `json:"hold,omitzero"`
 	Refunded   money.Amount  `json:"refunded,omitzero"` // what was given back of the total
 	Refunds    []OrderRefund `json:"refunds,omitzero"`
@@ -179,6 +180,7 @@ type Change struct {
 	Type    string    `json:"type"` // such as order.placed.v1
 	At      time.Time `json:"at"`
 	Version uint64    `json:"version"`
+	Note    string    `json:"note,omitzero"` // such as what rule has decided; not for customers
 }
 
 // Orders is one page of orders.

@@ -34,6 +34,14 @@ func placed() orders.OrderPlaced {
 	return orders.OrderPlaced{
 		CustomerID: "c1", Lines: lines, Total: money.New(2598, "EUR"), PaymentReference: "sr1.abcd1234.AAECAwQFBgc",
 		ShipTo: shipTo, RequestHash: "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU", PlacedAt: at,
+		Acceptance: acceptance(),
+	}
+}
+
+func acceptance() *orders.Acceptance {
+	return &orders.Acceptance{
+		Outcome: orders.OutcomeHold, Rule: "first_big", Reason: "a large first order", Revision: 7,
+		Customer: &orders.CustomerHistory{Orders: 3, Cancelled: 1, Delivered: 2, Spent: 5196, Since: at}, Error: "division by zero",
 	}
 }
 
@@ -43,12 +51,13 @@ func TestContract(t *testing.T) {
 		OrderID: order, CustomerID: "c1", Status: orders.Cancelled, Lines: lines,
 		Charges: []orders.Charge{{Name: "delivery", Amount: money.New(490, "EUR")}}, Total: money.New(3088, "EUR"),
 		PaymentID: "ch_7", ShipmentID: "tr_7", Reason: "changed my mind", PlacedAt: at, Version: 1,
-		Hold:     &orders.Hold{Reason: orders.HoldOverLimit, Until: at, Decision: orders.Approved, Note: "a good customer"},
-		Refunded: money.New(490, "EUR"),
+		Acceptance: acceptance(),
+		Hold:       &orders.Hold{Reason: orders.HoldOverLimit, Until: at, Decision: orders.Approved, Note: "a good customer"},
+		Refunded:   money.New(490, "EUR"),
 		Refunds: []orders.OrderRefund{{
 			RefundID: "rf_7", Amount: money.New(490, "EUR"), Reason: "late", Status: orders.RefundFailed, Failure: "not captured",
 		}},
-		History: []orders.Change{{Type: "order.placed.v1", At: at, Version: 1}},
+		History: []orders.Change{{Type: "order.placed.v1", At: at, Version: 1, Note: "hold by rule first_big, revision 7"}},
 	}
 	summary := orders.Summary{OrderID: order, CustomerID: "c1", Status: orders.Delivered, Total: money.New(2598, "EUR"), PlacedAt: at, Version: 5}
 	s := golden.New(t)
@@ -98,8 +107,9 @@ func TestContract(t *testing.T) {
 	} {
 		golden.Event(s, orders.Events, e)
 	}
+	golden.Value(s, "acceptance.variables", placed().RuleInput(acceptance().Customer))
 	lifted := placed()
-	lifted.RequestHash = ""
+	lifted.RequestHash, lifted.Acceptance = "", nil
 	golden.Old[orders.Event](s, orders.Events, "order.placed.v0", lifted)
 	s.Complete(orders.Descriptor)
 }

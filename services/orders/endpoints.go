@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"slices"
 
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/contracts/orders"
@@ -31,7 +32,20 @@ func (s *Service) view(ctx context.Context, id string) (orders.Order, error) {
 	if foreign(ctx, order.CustomerID) {
 		return orders.Order{}, orders.ErrUnknown
 	}
-	return order, nil
+	return forCaller(ctx, order), nil
+}
+
+// forCaller is an order as the caller may see it: customers are not told what rules there
+// are and what was known about them.
+func forCaller(ctx context.Context, o orders.Order) orders.Order {
+	if o.Acceptance == nil || telemetry.ActorFrom(ctx).For == "" {
+		return o
+	}
+	o.Acceptance, o.History = nil, slices.Clone(o.History)
+	for i := range o.History {
+		o.History[i].Note = ""
+	}
+	return o
 }
 
 func foreign(ctx context.Context, customer string) bool {

@@ -47,6 +47,7 @@ type Service struct {
 	sealer  *sealer
 	all     ordersview.Store // kept up to date by listed
 	listed  *listing
+	rules   *acceptance
 	flows   *flow.Client
 	defined definitions
 	runners []bus.Runner
@@ -72,7 +73,7 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 		flows:  flow.NewClient(conn, orders.Descriptor.Name),
 		ready:  make(chan struct{}),
 	}
-	for _, add := range []func(*bus.Conn) error{s.addListing, s.addServer, s.addWorker, s.addFollower, s.addDeliveries} {
+	for _, add := range []func(*bus.Conn) error{s.addListing, s.addRules, s.addServer, s.addWorker, s.addFollower, s.addDeliveries} {
 		if err := add(conn); err != nil {
 			return nil, err
 		}
@@ -83,6 +84,11 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 func (s *Service) addListing(conn *bus.Conn) (err error) {
 	s.listed, err = newListing(conn, s.all)
 	s.runners = append(s.runners, s.listed)
+	return err
+}
+
+func (s *Service) addRules(conn *bus.Conn) (err error) {
+	s.rules, err = newAcceptance(conn, s.all, s.listed)
 	return err
 }
 
@@ -161,9 +167,17 @@ type reaction func(ctx context.Context) error
 
 func (r reaction) Run(ctx context.Context) error { return r(ctx) }
 
-// Run serves until ctx ends, then drains.
+// Run serves until ctx ends, then drains. It begins once the rules about new orders are
+// known: no order is accepted without them.
 func (s *Service) Run(ctx context.Context) error {
-	return bus.Run(ctx, append(s.runners, reaction(s.announce))...)
+	return bus.Run(ctx, s.rules.document, reaction(func(ctx context.Context) error {
+		select {
+		case <-s.rules.document.Ready():
+			return bus.Run(ctx, append(s.runners, reaction(s.announce))...)
+		case <-ctx.Done():
+			return nil
+		}
+	}))
 }
 
 // announce closes ready once everything takes work.

@@ -51,10 +51,14 @@ func (s *Service) place(ctx context.Context, req orders.PlaceOrder) (orders.Orde
 	if err != nil {
 		return orders.Order{}, err
 	}
-	return s.store(ctx, id, domain.Place{
+	command := domain.Place{
 		CustomerID: req.CustomerID, Lines: lines, Reference: reference, ShipTo: req.ShipTo,
 		Hash: hash, At: time.Now().UTC().Truncate(time.Microsecond), // as exact as every view
-	})
+	}
+	if err := s.rules.decide(ctx, &command); err != nil {
+		return orders.Order{}, err
+	}
+	return s.store(ctx, id, command)
 }
 
 // otherwise answers an order that the first look has missed, or why the catalog
@@ -67,10 +71,13 @@ func (s *Service) otherwise(ctx context.Context, id, hash string, refusal error)
 	return orders.Order{}, refusal
 }
 
+// placePrefix begins the ids of the commands that place orders.
+const placePrefix = "place."
+
 // store appends the order and answers what was stored. Each attempt has a command
 // id of its own: who comes second finds the order placed and answers the first one's.
 func (s *Service) store(ctx context.Context, id string, c domain.Place) (orders.Order, error) {
-	_, _, err := s.orders.Do(ctx, id, "place."+idem.Fresh(), c)
+	_, _, err := s.orders.Do(ctx, id, placePrefix+idem.Fresh(), c)
 	failpoint.Hit("orders.placed")
 	if errors.Is(err, orders.ErrPlaced) {
 		order, found, err := s.placedBefore(ctx, id, c.Hash, s.orders.Get)
@@ -86,7 +93,7 @@ func (s *Service) store(ctx context.Context, id string, c domain.Place) (orders.
 	if err != nil {
 		return orders.Order{}, err
 	}
-	return placedView(id, events[0]), nil
+	return forCaller(ctx, placedView(id, events[0])), refusal(id, c.Acceptance)
 }
 
 // orderID is the id of the order to be placed, and whether the same request would
@@ -129,7 +136,8 @@ func (s *Service) placedBefore(
 	if err != nil || len(history) == 0 {
 		return orders.Order{}, false, err
 	}
-	return placedView(id, history[0].Data), true, nil
+	order = placedView(id, history[0].Data)
+	return forCaller(ctx, order), true, refusal(id, order.Acceptance)
 }
 
 // priced looks up every line in the catalog.

@@ -20,6 +20,9 @@ import (
 func (s *Service) follow(ctx context.Context, e event.Event[orders.Event]) event.Outcome {
 	switch data := e.Data.(type) {
 	case orders.OrderPlaced:
+		if data.Acceptance != nil && data.Acceptance.Outcome == orders.OutcomeReject {
+			return event.Done // it was cancelled as it was placed
+		}
 		return s.startCheckout(ctx, e.ID, data)
 	case orders.OrderApproved:
 		return heard(s.flows.Signal(ctx, orders.CheckoutFlow, e.ID, decisionSignal, e.EventID, nil))
@@ -71,7 +74,7 @@ func (s *Service) watchDelivery(ctx context.Context, e event.Event[orders.Event]
 // stopCheckout wakes the checkout of an order that somebody has cancelled, whatever it
 // waits for: it would find out by itself only with its next command on the order.
 func (s *Service) stopCheckout(ctx context.Context, e event.Event[orders.Event], cancelled orders.OrderCancelled) event.Outcome {
-	if strings.HasPrefix(e.Command, ownPrefix) {
+	if strings.HasPrefix(e.Command, ownPrefix) || strings.HasPrefix(e.Command, placePrefix) {
 		return event.Done
 	}
 	err := s.flows.Cancel(ctx, orders.CheckoutFlow, e.ID, "the order is cancelled: "+cancelled.Reason)
@@ -90,11 +93,14 @@ func heard(err error) event.Outcome {
 
 // checkoutOf is what the checkout of an order begins with under the settings of now.
 func (cfg Config) checkoutOf(id string, e orders.OrderPlaced) checkoutInput {
-	now := cfg.Settings()
+	now, said := cfg.Settings(), e.Acceptance
 	in := checkoutInput{
 		OrderID: id, Total: e.Total, Reference: e.PaymentReference, ShipTo: e.ShipTo, PayMS: now.PayWithin.Milliseconds(),
 	}
-	if now.HoldOver > 0 && e.Total.Minor > now.HoldOver {
+	switch {
+	case said != nil && said.Outcome == orders.OutcomeHold:
+		in.Hold = &holdInput{Reason: said.Reason, ForMS: now.HoldFor.Milliseconds()}
+	case now.HoldOver > 0 && e.Total.Minor > now.HoldOver:
 		in.Hold = &holdInput{Reason: orders.HoldOverLimit, ForMS: now.HoldFor.Milliseconds()}
 	}
 	for _, l := range e.Lines {

@@ -15,7 +15,7 @@ const placedType = "order.placed.v1"
 func placedView(id string, e orders.Event) orders.Order {
 	o := fold(orders.Order{OrderID: id}, e)
 	o.Version = 1
-	o.History = []orders.Change{{Type: placedType, At: o.PlacedAt, Version: 1}}
+	o.History = []orders.Change{{Type: placedType, At: o.PlacedAt, Version: 1, Note: noteOf(o.Acceptance)}}
 	return o
 }
 
@@ -27,7 +27,7 @@ func viewOf(id string, history []eventstore.Recorded[orders.Event]) orders.Order
 		o.Version = h.Version
 		change := orders.Change{Type: h.Type, At: h.At, Version: h.Version}
 		if h.Version == 1 {
-			change.At = o.PlacedAt
+			change.At, change.Note = o.PlacedAt, noteOf(o.Acceptance)
 		}
 		o.History = append(o.History, change)
 	}
@@ -39,7 +39,7 @@ func fold(o orders.Order, e orders.Event) orders.Order {
 	case orders.OrderPlaced:
 		o.Status = orders.Placed
 		o.CustomerID, o.Lines, o.Total, o.PlacedAt = e.CustomerID, e.Lines, e.Total, e.PlacedAt
-		o.Charges = []orders.Charge{}
+		o.Charges, o.Acceptance = []orders.Charge{}, e.Acceptance
 	case orders.OrderConfirmed:
 		o.Status, o.PaymentID = orders.Confirmed, e.PaymentID
 	case orders.OrderDispatched:

@@ -57,6 +57,7 @@ func (c *court) conclude(acked []string) {
 	unique(c.docket, checkEventIDs, "an event id", events...)
 	unique(c.docket, checkCommands, "a command id", commands...)
 	c.backedUp()
+	c.ruled()
 	c.priced()
 	c.booked()
 	c.refunded()

@@ -148,7 +148,7 @@ var damages = []struct {
 		w.edit("evt.reservation.oos", "reservation.refused.v1", "TEA", "CUP")
 	}, true},
 
-	{"a sale is missing on the shelf", checkConserved, "less 2 in committed", func(w *world) { w.cut("evt.stock.POT", "stock.sold.v1") }, false},
+	{"a sale is missing on the shelf", checkConserved, "less 3 in committed", func(w *world) { w.cut("evt.stock.POT", "stock.sold.v1") }, false},
 	{"a return is missing on the shelf", checkConserved, "on hand", func(w *world) { w.cut("evt.stock.POT", "stock.restocked.v1") }, false},
 	{"a SKU's stock is gone", checkConserved, "no event", func(w *world) {
 		w.acts = slices.DeleteFunc(w.acts, func(a act) bool { return a.subject == "evt.stock.POT" })
@@ -210,6 +210,37 @@ var damages = []struct {
 	{"a held order goes on by itself", checkOrders, "confirmed.v1 after on_hold", func(w *world) { w.cut("evt.order.app", "order.approved.v1") }, true},
 	{"a rejected order is cancelled as something else", checkOrders, "cancelled as rejected", func(w *world) {
 		w.acts[w.index("evt.order.rej", "order.cancelled.v1")].events[1].Data = []byte(`{"reason":"bored"}`)
+	}, true},
+
+	{"an order that the rules reject goes on", checkAcceptance, "cancelled as it was placed: because", func(w *world) {
+		a := &w.acts[w.index("evt.order.bad", "order.placed.v1")]
+		a.events = a.events[:1]
+	}, true},
+	{"it is cancelled for another reason", checkAcceptance, "cancelled as it was placed: because", func(w *world) {
+		w.acts[w.index("evt.order.bad", "order.placed.v1")].events[1].Data = []byte(`{"reason":"bored"}`)
+	}, true},
+	{"it is cancelled later", checkAcceptance, "cancelled as it was placed: because", func(w *world) {
+		a := &w.acts[w.index("evt.order.bad", "order.placed.v1")]
+		a.events = a.events[:1]
+		w.cancel("bad", "because")
+	}, true},
+	{"stock is held for it", checkAcceptance, "no reservation of a rejected order", func(w *world) { w.reserve("bad"); w.release("bad") }, true},
+	{"it is charged", checkAcceptance, "no charge of a rejected order", func(w *world) { w.charge("bad", sandbox.ChargeDeclined) }, true},
+	{"it is paid", checkAcceptance, "no payment of a rejected order", func(w *world) {
+		do(w, payments.Events, "bad", payments.Event(payments.PaymentDeclined{}))
+	}, true},
+	{"it is shipped", checkAcceptance, "no shipment of a rejected order", func(w *world) {
+		do(w, shipping.Events, "bad", shipping.Event(shipping.ShipmentCreated{ShipmentID: "tr-bad"}))
+	}, true},
+	{"an order that the rules hold goes on by itself", checkAcceptance, "held before it is confirmed", func(w *world) {
+		w.cut("evt.order.odd", "order.held.v1")
+		w.cut("evt.order.odd", "order.approved.v1")
+	}, true},
+	{"rules of no revision decide", checkAcceptance, "the revision of the rules", func(w *world) { w.edit("evt.order.odd", "order.placed.v1", `"revision":3`, `"revision":0`) }, true},
+	{"rules say something else", checkAcceptance, "accept, hold or reject", func(w *world) { w.edit("evt.order.odd", "order.placed.v1", `"hold"`, `"shrug"`) }, true},
+	{"a rule that fails accepts", checkAcceptance, "on hold when a rule fails", func(w *world) {
+		w.edit("evt.order.odd", "order.placed.v1", `"hold"`, `"accept"`)
+		w.edit("evt.order.odd", "order.placed.v1", `"revision":3`, `"revision":3,"error":"no"`)
 	}, true},
 
 	{"a refund of an order that is not delivered", checkRefunds, "a delivered order", func(w *world) {

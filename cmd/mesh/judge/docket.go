@@ -20,6 +20,7 @@ const (
 	checkConserved    = "conservation"
 	checkPayments     = "payments"
 	checkOrders       = "orders"
+	checkAcceptance   = "acceptance"
 	checkPrices       = "prices"
 	checkShipments    = "shipments"
 	checkRefunds      = "refunds"
@@ -44,6 +45,7 @@ var promises = []Check{
 	{Name: checkConserved, Promise: "at rest on hand + sold = initial + restocked, as the reservations have it"},
 	{Name: checkPayments, Promise: "captured ≤ authorized and refunded ≤ captured; a payment is settled once"},
 	{Name: checkOrders, Promise: "an order goes its way forward only, and its total is the sum of its lines and charges"},
+	{Name: checkAcceptance, Promise: "what the rules said of an order has a revision; one they reject is cancelled as it is placed, with nothing done for it, one they hold is held before it is confirmed"},
 	{Name: checkPrices, Promise: "the price in an order was the catalog's"},
 	{Name: checkShipments, Promise: "one shipment per order, created, then delivered or cancelled"},
 	{Name: checkRefunds, Promise: "a delivered order's refunds are promised, then made or refused, once, and never more than its total; a refund that is made was made by payments"},

@@ -32,6 +32,7 @@ type order struct {
 	shipmentID string
 	at         map[orders.Status]uint64 // sequence of the event that led to the status
 	rejected   bool
+	ruling     ruling
 	refunds    orderRefunds
 }
 
@@ -70,6 +71,7 @@ func (p *orderPart) fold(o *order, e event, v orders.Event) {
 		p.enter(o, e, orders.Placed)
 		o.total, o.lines = v.Total, v.Lines
 		p.sum(o, e)
+		p.rule(o, e, v)
 	case orders.OrderConfirmed:
 		p.enter(o, e, orders.Confirmed)
 		o.paymentID = v.PaymentID
@@ -82,6 +84,7 @@ func (p *orderPart) fold(o *order, e event, v orders.Event) {
 		p.enter(o, e, orders.Delivered)
 	case orders.OrderCancelled:
 		p.enter(o, e, orders.Cancelled)
+		o.ruling.cancelled(e, v)
 		if o.rejected && v.Reason != orders.ReasonRejected {
 			p.docket.find(checkOrders, e.finding(orderInfo, "cancelled as "+orders.ReasonRejected, v.Reason))
 		}

@@ -193,6 +193,7 @@ const capacity = 100
 // delivered, "ref" cancelled after it was paid, "voi" after it was authorized, "ear"
 // before it was; "dec" is declined, "oos" out of stock; "app" was held and approved, is
 // delivered and refunded in part; "rej" was rejected, "hel" is still held.
+// The rules rejected "bad" and held "odd".
 func good(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t}
@@ -210,7 +211,30 @@ func good(t testing.TB) *world {
 	w.giveBack("app")
 	w.reject("rej")
 	w.hold("hel")
+	w.refuse("bad")
+	w.approveRuled("odd")
 	return w
+}
+
+// said is a decision of rules.
+func said(outcome orders.Outcome) *orders.Acceptance {
+	return &orders.Acceptance{Outcome: outcome, Rule: "r", Reason: "because", Revision: 3}
+}
+
+// refuse is an order that the rules reject.
+func (w *world) refuse(id string) {
+	do(w, orders.Events, id, []orders.Event{placedWith(said(orders.OutcomeReject)), orders.OrderCancelled{Reason: "because"}}...)
+}
+
+// approveRuled is an order that the rules hold; it is approved and delivered.
+func (w *world) approveRuled(id string) {
+	w.approve(id)
+	i := w.index("evt.order."+id, "order.placed.v1")
+	data, err := contract.Marshal(placedWith(said(orders.OutcomeHold)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.acts[i].events[0].Data = data
 }
 
 func (w *world) seed(sku string) {
@@ -218,12 +242,16 @@ func (w *world) seed(sku string) {
 }
 
 func (w *world) place(id string) {
-	do(w, orders.Events, id, orders.Event(orders.OrderPlaced{
-		CustomerID: "c1", Total: total, PaymentReference: "sealed", RequestHash: "h", PlacedAt: time.Unix(1, 0).UTC(),
-		Lines: []orders.Line{{SKU: "TEA", Name: "Tea", Quantity: 2, UnitPrice: teaPrice}, {SKU: "POT", Name: "Pot", Quantity: 1, UnitPrice: potPrice}},
-	}))
+	do(w, orders.Events, id, orders.Event(placedWith(nil)))
 	w.add(contract.FlowStream, contract.FlowInput("orders", 3, "checkout", id), map[string]any{"order_id": id})
 	w.journal(id, 1, "running")
+}
+
+func placedWith(said *orders.Acceptance) orders.OrderPlaced {
+	return orders.OrderPlaced{
+		CustomerID: "c1", Total: total, PaymentReference: "sealed", RequestHash: "h", PlacedAt: time.Unix(1, 0).UTC(), Acceptance: said,
+		Lines: []orders.Line{{SKU: "TEA", Name: "Tea", Quantity: 2, UnitPrice: teaPrice}, {SKU: "POT", Name: "Pot", Quantity: 1, UnitPrice: potPrice}},
+	}
 }
 
 // journal writes the checkout's journal with so many records.

@@ -15,7 +15,8 @@ import (
 type Command interface{ orderCommand() }
 
 // Place places the order. Lines carry the catalog's names and prices, Reference is
-// the sealed payment token, Hash recognises a retry of the same request.
+// the sealed payment token, Hash recognises a retry of the same request. An order that
+// the rules reject is stored, too, and cancelled at once: what was decided must be seen.
 type Place struct {
 	CustomerID string
 	Lines      []orders.Line
@@ -23,6 +24,7 @@ type Place struct {
 	ShipTo     postal.Address
 	Hash       string
 	At         time.Time
+	Acceptance *orders.Acceptance // what the rules say, nil without rules
 }
 
 // Confirm notes that stock is held and money reserved.
@@ -101,14 +103,23 @@ func (o Order) place(c Place) ([]orders.Event, error) {
 	if o.Status != "" {
 		return nil, orders.ErrPlaced
 	}
-	total, err := sum(c.Lines)
-	if err != nil {
+	placed, err := c.Placed()
+	switch {
+	case err != nil:
 		return nil, err
+	case c.Acceptance != nil && c.Acceptance.Outcome == orders.OutcomeReject:
+		return []orders.Event{placed, orders.OrderCancelled{Reason: c.Acceptance.Reason}}, nil
 	}
-	return []orders.Event{orders.OrderPlaced{
+	return []orders.Event{placed}, nil
+}
+
+// Placed is the event of the command, or why there is none.
+func (c Place) Placed() (orders.OrderPlaced, error) {
+	total, err := sum(c.Lines)
+	return orders.OrderPlaced{
 		CustomerID: c.CustomerID, Lines: c.Lines, Total: total, PaymentReference: c.Reference,
-		ShipTo: c.ShipTo, RequestHash: c.Hash, PlacedAt: c.At,
-	}}, nil
+		ShipTo: c.ShipTo, RequestHash: c.Hash, PlacedAt: c.At, Acceptance: c.Acceptance,
+	}, err
 }
 
 // sum adds up the lines: one currency, no overflow.

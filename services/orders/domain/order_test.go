@@ -28,6 +28,19 @@ func placed(total int64, lines ...orders.Line) orders.OrderPlaced {
 	return orders.OrderPlaced{CustomerID: "c1", Lines: lines, Total: money.New(total, "EUR"), PaymentReference: "sr1", RequestHash: "h1", PlacedAt: at}
 }
 
+// ruledPlace is a command with a decision of the rules, and ruled the event of it.
+func ruledPlace(o orders.Outcome) domain.Place {
+	c := place(tea(2, 1299, "EUR"))
+	c.Acceptance = &orders.Acceptance{Outcome: o, Reason: "no", Revision: 7}
+	return c
+}
+
+func ruled(o orders.Outcome) orders.OrderPlaced {
+	e := placed(2598, tea(2, 1299, "EUR"))
+	e.Acceptance = &orders.Acceptance{Outcome: o, Reason: "no", Revision: 7}
+	return e
+}
+
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	type given = []orders.Event
@@ -42,6 +55,9 @@ func TestOrder(t *testing.T) {
 		{Name: "an order is placed with its total", When: place(tea(2, 1299, "EUR")), Then: given{order}},
 		{Name: "the total adds up every line", When: place(tea(2, 1299, "EUR"), free, pot), Then: given{placed(4098, tea(2, 1299, "EUR"), free, pot)}},
 		{Name: "an order may be free", When: place(free), Then: given{placed(0, free)}},
+		{Name: "an order that the rules accept or hold is placed", When: ruledPlace(orders.OutcomeHold), Then: given{ruled(orders.OutcomeHold)}},
+		{Name: "an order that the rules reject is placed and cancelled", When: ruledPlace(orders.OutcomeReject), Then: given{ruled(orders.OutcomeReject), orders.OrderCancelled{Reason: "no"}}},
+		{Name: "it is not placed again", Given: given{ruled(orders.OutcomeReject), orders.OrderCancelled{Reason: "no"}}, When: ruledPlace(orders.OutcomeAccept), Err: orders.ErrPlaced},
 		{Name: "a placed order is not placed twice", Given: given{order}, When: place(tea(2, 1299, "EUR")), Err: orders.ErrPlaced},
 		{Name: "a cancelled order is not placed again", Given: given{order, cancelled}, When: place(tea(2, 1299, "EUR")), Err: orders.ErrPlaced},
 		{Name: "an order has one currency", When: place(tea(1, 1, "EUR"), tea(1, 1, "USD")), Err: money.ErrMixed},
