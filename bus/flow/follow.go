@@ -40,6 +40,7 @@ const (
 	followBatch    = 256
 	followAhead    = 4 * followBatch // messages on their way
 	followIdleLife = 30 * time.Second
+	followGather   = 20 * time.Millisecond // how late a busy stream may be told
 )
 
 // Follower tells how the instances of all services stand, and every change from then
@@ -130,7 +131,7 @@ func (f *Follower) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	puller := pull.New(pull.Config{
-		Conn: f.conn, Stream: contract.FlowStream, Consumer: name, Limit: followAhead,
+		Conn: f.conn, Stream: contract.FlowStream, Consumer: name, Limit: followAhead, Gather: followGather,
 		Room:    func() int { return followAhead - len(f.queue) },
 		Deliver: func(m *nats.Msg) { f.take(ctx, m) },
 	})

@@ -21,9 +21,10 @@ import (
 )
 
 const (
-	batch    = 256              // messages folded at once at most
-	prefetch = 4 * batch        // messages on their way
-	idleLife = 30 * time.Second // of the consumer after its process is gone
+	batch    = 256                   // messages folded at once at most
+	prefetch = 4 * batch             // messages on their way
+	idleLife = 30 * time.Second      // of the consumer after its process is gone
+	gather   = 20 * time.Millisecond // how late a view of a busy stream may be
 	pauseMin = 50 * time.Millisecond
 	pauseMax = 2 * time.Second
 )
@@ -122,7 +123,7 @@ func (p *Projection[E, R]) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	puller := pull.New(pull.Config{
-		Conn: p.conn, Stream: p.events.Info().Stream, Consumer: name, Limit: prefetch,
+		Conn: p.conn, Stream: p.events.Info().Stream, Consumer: name, Limit: prefetch, Gather: gather,
 		Room:    func() int { return prefetch - len(p.queue) },
 		Deliver: func(m *nats.Msg) { p.take(ctx, m) },
 	})

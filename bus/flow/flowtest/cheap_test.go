@@ -23,7 +23,7 @@ func errands(l *ledger, takes time.Duration) flow.Definition[order, order] {
 			{"end", nil},
 		} {
 			sum, err := flow.Step(run, s.name, func(context.Context) (int, error) {
-				time.Sleep(takes) // in virtual time
+				time.Sleep(takes) //nolint:forbidigo // in virtual time
 				l.effect(s.name, run.Key(s.name))
 				return 1, nil
 			}, s.opts...)
