@@ -20,6 +20,7 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/embedded/postgres/postgrestest"
 )
 
 // patience bounds every wait of the end-to-end tests; none of them measures speed.
@@ -66,6 +67,24 @@ func goTool(args ...string) error {
 	return nil
 }
 
+// databases has the database of each test that has one.
+var databases sync.Map
+
+// databaseOf gives all processes of a test one database, where DATABASE_URL names a
+// server: tests are meshes of their own and share nothing.
+func databaseOf(t *testing.T) []string {
+	t.Helper()
+	if os.Getenv("DATABASE_URL") == "" {
+		return nil
+	}
+	url, known := databases.Load(t.Name())
+	if !known {
+		url = postgrestest.Database(t)
+		databases.Store(t.Name(), url)
+	}
+	return []string{fmt.Sprint("DATABASE_URL=", url)}
+}
+
 // child is a mesh process.
 type child struct {
 	t     *testing.T
@@ -101,6 +120,7 @@ func launchMeshWith(t *testing.T, env []string, args ...string) *child {
 	c := &child{t: t, log: &logBuffer{}, ready: make(chan struct{}), done: make(chan struct{})}
 	c.cmd = exec.Command(binary, append(slices.Clone(args), "--json")...)
 	c.cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir()) // what an ephemeral mesh leaves when it is killed
+	c.cmd.Env = append(c.cmd.Env, databaseOf(t)...)
 	c.cmd.Env = append(c.cmd.Env, env...)
 	c.cmd.Stderr = c.log
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
