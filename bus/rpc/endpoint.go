@@ -111,6 +111,7 @@ func (e *endpoint) label() string {
 func (e *endpoint) micro(queue string) micro.EndpointInfo {
 	meta := map[string]string{
 		"idempotent": fmt.Sprint(e.info.Idempotent),
+		"priority":   e.info.Priority.String(),
 		"request":    e.info.Request.String(),
 		"response":   e.info.Response.String(),
 	}

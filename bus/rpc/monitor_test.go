@@ -61,7 +61,7 @@ func TestMonitorAnswersAsMicroDoes(t *testing.T) {
 			Endpoints: []micro.EndpointInfo{{
 				Name: "greet", Subject: "svc.hello.greet", QueueGroup: "hello",
 				Metadata: map[string]string{
-					"doc": "Greets somebody.", "idempotent": "true",
+					"doc": "Greets somebody.", "idempotent": "true", "priority": "command",
 					"request": "rpc_test.greetReq", "response": "rpc_test.greetResp",
 				},
 			}},

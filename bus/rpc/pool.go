@@ -12,7 +12,13 @@ import (
 const (
 	// arrivals is how many messages may lie between the connection's reader and the
 	// pool's. They are few: one of the pool's readers is free nearly always.
-	arrivals = 8192
+	arrivals = 32768
+	// crowd is how many of them a reader sorts before it runs one: whoever waits behind a
+	// handler there cannot be refused in time.
+	crowd = 256
+	// backlog is how many of them are too many: the readers do not get the processor often
+	// enough, and what is not urgent is refused, which is quicker than to serve it.
+	backlog = 4096
 	// watchEvery is how often the pool looks whether all its readers are stuck in
 	// handlers that were expected to be short.
 	watchEvery = 10 * time.Millisecond
@@ -33,18 +39,18 @@ type job struct {
 // place, so that nobody waits behind it; a short handler it runs on the way, which
 // saves two switches between goroutines, a quarter of what a small request costs.
 // Should all readers be stuck in handlers that turn out to be long after all, the
-// watch appoints others. When limit handlers run, readers only sort: into the queue,
-// or to refusal.
+// watch appoints others. When limit handlers run, readers only sort: into the
+// queue, or to refusal (see queue).
 //
-// Invariant: the queue is empty unless limit handlers run. Goroutines are started
-// when they are needed and kept.
+// Invariant: the queue is empty unless limit handlers run. Goroutines are started when they
+// are needed and kept.
 type pool struct {
 	in     chan *nats.Msg
 	stamp  func(*nats.Msg) job
-	run    func(job)
-	refuse func(job)
+	run    func(job) time.Duration  // what the handler took
+	refuse func(job, time.Duration) // and when to come back
+	clock  func() time.Duration
 	limit  int // handlers
-	queue  int // jobs that wait
 	wanted int // readers
 	wg     sync.WaitGroup
 
@@ -53,8 +59,8 @@ type pool struct {
 	onTheWay int       // readers in a short handler
 	idle     []*worker // the one that ran last is taken first: its stack is warm
 	all      []*worker
-	waiting  []job // queued, oldest first
-	running  int   // handlers
+	queue    queue
+	running  int // handlers
 	closed   bool
 
 	watch    *time.Timer
@@ -67,16 +73,17 @@ type pool struct {
 type worker struct {
 	wake     chan struct{}
 	reader   bool
+	helper   bool // takes from the queue, and is counted as running already
 	running  bool
 	onTheWay *endpoint // whose handler, expected to be short, the reader is in
 }
 
-func newPool(limit, queue int) *pool {
+func newPool(limit, most int) *pool {
 	p := &pool{
-		in: make(chan *nats.Msg, arrivals), limit: limit, queue: queue,
+		in: make(chan *nats.Msg, arrivals), limit: limit, queue: queue{most: most, hands: limit},
 		wanted: min(max(2, runtime.GOMAXPROCS(0)/2), 8),
 	}
-	p.watch = time.AfterFunc(time.Hour, p.look)
+	p.watch = time.AfterFunc(time.Hour, p.patrol)
 	p.watch.Stop()
 	return p
 }
@@ -91,17 +98,23 @@ func (p *pool) start() {
 // appoint fills the places of readers. The lock is held.
 func (p *pool) appoint() {
 	for ; p.readers < p.wanted && !p.closed; p.readers++ {
-		if n := len(p.idle); n > 0 {
-			w := p.idle[n-1]
-			p.idle = p.idle[:n-1]
-			w.reader = true
-			w.wake <- struct{}{}
-			continue
-		}
-		w := &worker{wake: make(chan struct{}, 1), reader: true}
-		p.all = append(p.all, w)
-		p.wg.Go(func() { p.work(w) })
+		p.employ(func(w *worker) { w.reader = true })
 	}
+}
+
+// employ gives a worker that rests, or a new one, something to do. The lock is held.
+func (p *pool) employ(as func(*worker)) {
+	if n := len(p.idle); n > 0 {
+		w := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		as(w)
+		w.wake <- struct{}{}
+		return
+	}
+	w := &worker{wake: make(chan struct{}, 1)}
+	as(w)
+	p.all = append(p.all, w)
+	p.wg.Go(func() { p.work(w) })
 }
 
 // dismiss makes w no reader. The lock is held.
@@ -126,27 +139,44 @@ func (p *pool) work(w *worker) {
 		}
 	}()
 	for p.rest(w) {
-		j, ok := p.read(w)
+		j, ok := p.first(w)
 		for ok {
-			p.run(j)
-			j, ok = p.next(w)
+			j, ok = p.next(w, p.run(j))
 		}
 	}
 	ended = true
 }
 
-// rest waits until w is a reader; false when the pool has ended.
+// rest waits until w is a reader or there is a job for it; false when the pool has ended.
 func (p *pool) rest(w *worker) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w.reader || p.closed {
-		return w.reader
+	if w.reader || w.helper || p.closed {
+		return w.reader || w.helper
 	}
 	p.idle = append(p.idle, w)
 	p.mu.Unlock()
 	<-w.wake
 	p.mu.Lock()
-	return w.reader
+	return w.reader || w.helper
+}
+
+// first is the job with which w begins.
+func (p *pool) first(w *worker) (job, bool) {
+	p.mu.Lock()
+	if !w.helper {
+		p.mu.Unlock()
+		return p.read(w)
+	}
+	defer p.mu.Unlock()
+	w.helper = false
+	j, ok := p.queue.take(p.clock())
+	if !ok {
+		p.running--
+		return j, false
+	}
+	p.begin(w, j)
+	return j, true
 }
 
 // read takes requests until there is one that w shall run; false when there will be
@@ -155,23 +185,32 @@ func (p *pool) read(w *worker) (job, bool) {
 	for msg := range p.in {
 		j := p.stamp(msg)
 		p.mu.Lock()
-		switch {
-		case p.running < p.limit:
+		crowded := len(p.in)
+		if p.running < p.limit && crowded < crowd {
 			p.running++
 			p.begin(w, j)
 			p.mu.Unlock()
 			return j, true
-		case len(p.waiting) < p.queue:
-			j.queued = true
-			p.waiting = append(p.waiting, j)
-			p.mu.Unlock()
-		default:
-			p.mu.Unlock()
-			p.refuse(j)
 		}
+		refused := p.sort(j, crowded)
+		p.mu.Unlock()
+		p.turnAway(refused)
 	}
 	p.end(w)
 	return job{}, false
+}
+
+// sort lets a request wait, and returns those that cannot. The lock is held.
+func (p *pool) sort(j job, crowded int) (refused []job) {
+	if crowded > backlog && line(&j) < urgent {
+		return []job{j}
+	}
+	refused = p.queue.offer(j, j.arrival)
+	if p.running < p.limit && p.queue.length > 0 {
+		p.running++
+		p.employ(func(w *worker) { w.helper = true })
+	}
+	return refused
 }
 
 // begin decides who reads while w runs j. The lock is held.
@@ -195,30 +234,37 @@ func (p *pool) begin(w *worker, j job) {
 }
 
 // next returns the job that w runs after it has run one; false when none waits.
-func (p *pool) next(w *worker) (job, bool) {
+func (p *pool) next(w *worker, took time.Duration) (job, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.running = false
+	p.queue.served(took)
 	if w.onTheWay != nil {
 		w.onTheWay = nil
 		p.onTheWay--
 	}
-	if len(p.waiting) == 0 {
+	if p.queue.length == 0 {
 		p.running--
 		return job{}, false
 	}
-	j := p.waiting[0]
-	p.waiting[0] = job{}
-	if p.waiting = p.waiting[1:]; len(p.waiting) == 0 {
-		p.waiting = nil
-	}
+	j, _ := p.queue.take(p.clock())
 	p.begin(w, j)
 	return j, true
 }
 
-// look appoints other readers when the present ones have all been in the same
+// turnAway refuses requests for which there is no room.
+func (p *pool) turnAway(refused []job) {
+	for _, j := range refused {
+		p.mu.Lock()
+		after := p.queue.note(p.clock())
+		p.mu.Unlock()
+		p.refuse(j, after)
+	}
+}
+
+// patrol appoints other readers when the present ones have all been in the same
 // handlers since the last look.
-func (p *pool) look() {
+func (p *pool) patrol() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watching = false
@@ -269,5 +315,5 @@ func (p *pool) end(w *worker) {
 func (p *pool) outstanding() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.in) + len(p.waiting) + p.running
+	return len(p.in) + p.queue.length + p.running
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -33,21 +34,16 @@ func (s *Server) stamp(msg *nats.Msg) job {
 // the time of day.
 func (s *Server) clock() time.Duration { return time.Since(s.epoch) }
 
-// refuse answers a request for which there is no room.
-func (s *Server) refuse(j job) {
-	refusal := contract.ErrExhausted.After(s.retryAfter(j.endpoint))
+// refuse answers a request for which there is no room. Callers do not come back together:
+// up to half of the time is added by chance.
+func (s *Server) refuse(j job, after time.Duration) {
+	refusal := contract.ErrExhausted.After(after + rand.N(after/2+1))
 	s.answer(j, nil, refusal)
 	j.endpoint.refused(refusal, s.clock()-j.arrival)
 }
 
-// retryAfter estimates when the queue will have been worked off.
-func (s *Server) retryAfter(e *endpoint) time.Duration {
-	backlog := e.average() * time.Duration(1+s.pool.queue/s.pool.limit)
-	return min(max(backlog, 25*time.Millisecond), 2*time.Second)
-}
-
-// serve runs one request from its header to its reply.
-func (s *Server) serve(j job) {
+// serve runs one request from its header to its reply and returns what the handler took.
+func (s *Server) serve(j job) time.Duration {
 	var waited time.Duration
 	if j.queued {
 		waited = s.clock() - j.arrival
@@ -60,6 +56,7 @@ func (s *Server) serve(j job) {
 	s.answer(j, body, refusal)
 	total := s.clock() - j.arrival
 	j.endpoint.observe(total-waited, total, refusal)
+	return total - waited
 }
 
 func (s *Server) execute(j job, waited time.Duration) ([]byte, error) {

@@ -105,7 +105,7 @@ func NewServer(conn *bus.Conn, desc contract.Service, opts ...ServerOption) (*Se
 		metrics: newServerMetrics(conn.Telemetry()), ready: make(chan struct{}),
 	}
 	s.pool = newPool(cfg.concurrency, cfg.queue)
-	s.pool.stamp, s.pool.run, s.pool.refuse = s.stamp, s.serve, s.refuse
+	s.pool.stamp, s.pool.run, s.pool.refuse, s.pool.clock = s.stamp, s.serve, s.refuse, s.clock
 	return s, nil
 }
 

@@ -93,6 +93,11 @@ func serveStock(ctx context.Context, conn *bus.Conn) (stop func() error, err err
 		return nil, err
 	}
 	rpc.Handle(s, stockGet, func(_ context.Context, q stockQuery) (stockLevel, error) { return level(q.SKU), nil })
+	return serving(ctx, s)
+}
+
+// serving runs a server until stop is called, and returns when it answers.
+func serving(ctx context.Context, s *rpc.Server) (stop func() error, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
