@@ -46,6 +46,7 @@ type Conn struct {
 	mu        sync.Mutex
 	nextWatch int
 	watchers  map[int]func(Denied)
+	reports   map[string]*func() any
 }
 
 // Denied reports that the server refused a subject for lack of permission.

@@ -73,10 +73,16 @@ func (s *Server) info() micro.Info {
 	return info
 }
 
-func (s *Server) stats() micro.Stats {
+// statistics are micro's, and what parts of the service report beside them.
+type statistics struct {
+	micro.Stats
+	Reports map[string]any `json:"reports,omitempty"`
+}
+
+func (s *Server) stats() statistics {
 	stats := micro.Stats{ServiceIdentity: s.identity(), Type: micro.StatsResponseType, Started: s.started}
 	for _, e := range s.endpoints {
 		stats.Endpoints = append(stats.Endpoints, e.stats(s.desc.Name))
 	}
-	return stats
+	return statistics{stats, s.conn.Reports()}
 }

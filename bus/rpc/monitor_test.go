@@ -28,6 +28,22 @@ func monitor(t *testing.T, conn *bus.Conn, verb micro.Verb, name, id string, int
 	}
 }
 
+// TestStatisticsCarryReports has a part of the service tell about itself.
+func TestStatisticsCarryReports(t *testing.T) {
+	t.Parallel()
+	conn := bustest.New(t)
+	s, _ := start(t, conn, hello)
+	defer conn.Report("view.greeting", func() any { return map[string]int{"behind": 3} })()
+	var got struct {
+		Name    string
+		Reports map[string]map[string]int
+	}
+	monitor(t, conn, micro.StatsVerb, "hello", s.ID(), &got)
+	if got.Name != "hello" || got.Reports["view.greeting"]["behind"] != 3 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func stats(t *testing.T, conn *bus.Conn, s *rpc.Server) *micro.EndpointStats {
 	t.Helper()
 	var got micro.Stats

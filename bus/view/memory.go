@@ -49,7 +49,7 @@ func (m *Memory[R]) Rows(_ context.Context, keys ...string) (map[string]Entry[R]
 func (m *Memory[R]) Apply(_ context.Context, from, to Checkpoint, changes []Change[R]) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.checkpoint.Sequence != from.Sequence || m.checkpoint.Generation != from.Generation || to.Sequence < from.Sequence {
+	if !m.checkpoint.same(from) || to.Sequence < from.Sequence {
 		return ErrMoved
 	}
 	for _, c := range changes {

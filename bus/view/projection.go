@@ -3,35 +3,23 @@ package view
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/event"
-	"github.com/ordermesh/ordermesh/bus/internal/pull"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
 
 const (
-	batch    = 256                   // messages folded at once at most
-	prefetch = 4 * batch             // messages on their way
-	idleLife = 30 * time.Second      // of the consumer after its process is gone
-	gather   = 20 * time.Millisecond // how late a view of a busy stream may be
-	pauseMin = 50 * time.Millisecond
-	pauseMax = 2 * time.Second
+	pauseMin  = 50 * time.Millisecond
+	pauseMax  = 2 * time.Second
+	haltPause = 5 * time.Second // until a halted view looks again whether it can go on
 )
-
-// ErrAhead reports a checkpoint beyond the end of the stream: the stream was restored
-// from an older copy, or is another one. The view must be rebuilt.
-var ErrAhead = errors.New("the view's checkpoint is beyond the end of the stream: rebuild the view")
 
 // Fold says how events become a row and in which lists the row is. Both are pure.
 type Fold[E, R any] struct {
@@ -40,22 +28,29 @@ type Fold[E, R any] struct {
 }
 
 // Projection keeps a store up to date with the stream, over a consumer of its own that
-// lives and dies with it.
+// lives and dies with it. Over a [Shared] store it does so while it is the one that was
+// elected, and otherwise reads what the others write.
 type Projection[E, R any] struct {
-	conn   *bus.Conn
-	events contract.Events[E]
-	store  Store[R]
-	fold   Fold[E, R]
-	looked chan struct{} // closed when the stream was looked at first
+	conn       *bus.Conn
+	events     contract.Events[E]
+	store      Store[R]
+	shared     Shared // nil for a store of this process alone
+	fold       Fold[E, R]
+	acceptGaps bool
 
 	queue   chan *nats.Msg
-	pending atomic.Uint64 // behind the last message that was taken
 	skipped prometheus.Counter
+	failed  prometheus.Counter
 	lag     prometheus.Gauge
+	halted  prometheus.Gauge
 
-	mu      sync.Mutex
-	moved   chan struct{} // closed and replaced when rows changed
+	looked  chan struct{} // closed once it is known how far behind the view is
 	sawOnce sync.Once
+	mu      sync.Mutex
+	at      Checkpoint
+	leads   bool
+	moved   chan struct{} // closed and replaced when the checkpoint changed
+	reset   time.Time     // when the store was emptied to begin again
 }
 
 // New describes a projection; nothing happens before Run.
@@ -67,32 +62,39 @@ func New[E, R any](conn *bus.Conn, events contract.Events[E], store Store[R], fo
 		fold.Lists = func(R) []Place { return nil }
 	}
 	tel, entity := conn.Telemetry(), events.Info().Entity
-	return &Projection[E, R]{
+	p := &Projection[E, R]{
 		conn: conn, events: events, store: store, fold: fold,
-		looked: make(chan struct{}), queue: make(chan *nats.Msg, 2*prefetch), moved: make(chan struct{}),
+		queue: make(chan *nats.Msg, 2*prefetch), looked: make(chan struct{}), moved: make(chan struct{}),
 		skipped: tel.Counter("view_skipped_total", "Messages or events that a view left out.", "service", "entity").WithLabelValues(conn.Service(), entity),
+		failed:  tel.Counter("view_failures_total", "Times that a view had to start again from its checkpoint.", "service", "entity").WithLabelValues(conn.Service(), entity),
 		lag:     tel.Gauge("view_behind_messages", "Messages that a view has not seen yet.", "service", "entity").WithLabelValues(conn.Service(), entity),
-	}, nil
+		halted:  tel.Gauge("view_halted", "1 while a view stands still until somebody mends what it has met.", "service", "entity").WithLabelValues(conn.Service(), entity),
+	}
+	p.shared, _ = store.(Shared)
+	return p, nil
 }
 
-// Run keeps the store up to date until ctx ends. Outages, a stream that does not exist
-// yet and a lost consumer are waited out and repaired; ErrAhead ends it.
+// Run keeps the store up to date until ctx ends. Outages of NATS and of the store, a
+// stream that does not exist yet and a lost consumer are waited out and repaired. What
+// trying again does not mend halts the view: it stands still at its checkpoint, says why
+// in its status and in each page, and looks again now and then.
 func (p *Projection[E, R]) Run(ctx context.Context) error {
-	log := p.conn.Telemetry().Logger.With(telemetry.KeyStream, p.events.Info().Stream, telemetry.KeyEntity, p.events.Info().Entity)
+	defer p.conn.Report("view."+p.events.Info().Entity, func() any { return p.Status() })()
 	pause := pauseMin
 	for {
 		begin := time.Now()
-		err := p.follow(ctx)
+		err := p.participate(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the end of ctx has caused it
-		case errors.Is(err, ErrAhead), errors.Is(err, nats.ErrConnectionClosed):
+			return nil
+		case errors.Is(err, nats.ErrConnectionClosed):
 			return err
 		}
 		if time.Since(begin) > pauseMax {
 			pause = pauseMin
 		}
-		log.WarnContext(ctx, "the view starts again from its checkpoint", telemetry.KeyDelay, pause, telemetry.KeyError, errorText(err))
+		p.failed.Inc()
+		p.logger().WarnContext(ctx, "the view starts again from its checkpoint", telemetry.KeyDelay, pause, telemetry.KeyError, errorText(err))
 		select {
 		case <-ctx.Done():
 			return nil
@@ -102,188 +104,73 @@ func (p *Projection[E, R]) Run(ctx context.Context) error {
 	}
 }
 
-func errorText(err error) string {
-	if err == nil {
-		return ""
+// participate writes the store, or takes turns with others in writing it.
+func (p *Projection[E, R]) participate(ctx context.Context) error {
+	if p.shared == nil {
+		return p.lead(ctx)
 	}
-	return err.Error()
+	return p.shared.Share(ctx, p.set, p.lead)
 }
 
-// follow reads from the checkpoint on until something breaks.
-func (p *Projection[E, R]) follow(ctx context.Context) error {
-	checkpoint, err := p.store.Checkpoint(ctx)
-	if err != nil {
-		return fmt.Errorf("read the checkpoint: %w", err)
-	}
-	name, err := p.consume(ctx, checkpoint)
-	if err != nil {
-		return err
-	}
-	p.sawOnce.Do(func() { close(p.looked) })
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	puller := pull.New(pull.Config{
-		Conn: p.conn, Stream: p.events.Info().Stream, Consumer: name, Limit: prefetch, Gather: gather,
-		Room:    func() int { return prefetch - len(p.queue) },
-		Deliver: func(m *nats.Msg) { p.take(ctx, m) },
-	})
-	pulling := make(chan error, 1)
-	go func() {
-		defer cancel()
-		pulling <- puller.Run(ctx)
-	}()
-	folding := p.foldAll(ctx, checkpoint, puller)
-	cancel()
-	err = errors.Join(folding, <-pulling)
-	p.forget(name)
-	return err
-}
-
-// take hands a message to the folding goroutine; after the end of ctx it is dropped,
-// because the next follow reads it again.
-func (p *Projection[E, R]) take(ctx context.Context, m *nats.Msg) {
-	select {
-	case p.queue <- m:
-	case <-ctx.Done():
-	}
-}
-
-// consume makes this projection's consumer, which starts after the checkpoint.
-func (p *Projection[E, R]) consume(ctx context.Context, checkpoint Checkpoint) (string, error) {
-	info := p.events.Info()
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	stream, err := p.conn.JetStream().Stream(ctx, info.Stream)
-	if err != nil {
-		return "", fmt.Errorf("look at stream %s: %w", info.Stream, err)
-	}
-	if last := stream.CachedInfo().State.LastSeq; checkpoint.Sequence > last {
-		return "", fmt.Errorf("%s at %d, stream %s ends at %d: %w", info.Entity, checkpoint.Sequence, info.Stream, last, ErrAhead)
-	}
-	consumer, err := p.conn.JetStream().CreateConsumer(ctx, info.Stream, jetstream.ConsumerConfig{
-		Name: "view-" + info.Entity + "-" + nuid.Next(), Description: "view of " + info.Entity + " in " + p.conn.Service(),
-		FilterSubject: info.Filter(), DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: checkpoint.Sequence + 1,
-		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1, InactiveThreshold: idleLife,
-	})
-	if err != nil {
-		return "", fmt.Errorf("make a consumer on %s: %w", info.Stream, err)
-	}
-	p.pending.Store(consumer.CachedInfo().NumPending)
-	return consumer.CachedInfo().Name, nil
-}
-
-// forget deletes the consumer; should that fail it goes by itself.
-func (p *Projection[E, R]) forget(name string) {
-	for len(p.queue) > 0 {
-		<-p.queue
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = p.conn.JetStream().DeleteConsumer(ctx, p.events.Info().Stream, name)
-}
-
-// foldAll folds what comes until ctx ends or a message is missing.
-func (p *Projection[E, R]) foldAll(ctx context.Context, checkpoint Checkpoint, puller *pull.Puller) error {
-	delivery := uint64(0)
+// lead folds until something breaks. A halted view stays with the one who has halted it.
+func (p *Projection[E, R]) lead(ctx context.Context) error {
+	p.setLeads(true)
+	defer p.setLeads(false)
 	for {
-		messages := p.next(ctx)
-		if messages == nil {
-			return nil
-		}
-		puller.Pull()
-		b := newFolding[E, R](p)
-		for _, m := range messages {
-			at, ok := pull.ParsePosition(m.Reply)
-			if !ok || at.Delivery != delivery+1 {
-				return fmt.Errorf("delivery %d came after %d", at.Delivery, delivery)
-			}
-			delivery = at.Delivery
-			b.add(m, at)
-		}
-		if err := b.apply(ctx, checkpoint); err != nil {
+		at, err := p.follow(ctx)
+		if ctx.Err() != nil || !halts(err) {
 			return err
 		}
-		checkpoint.Sequence = b.to
-		p.advance(b.pending)
+		if p.beginsAgain(ctx, err) {
+			continue
+		}
+		if err := p.halt(ctx, at, err); err != nil {
+			return err
+		}
+		p.standStill(ctx, at)
 	}
 }
 
-// next waits for a message and takes what else is there; nil at the end.
-func (p *Projection[E, R]) next(ctx context.Context) []*nats.Msg {
-	var messages []*nats.Msg
-	select {
-	case m := <-p.queue:
-		messages = append(messages, m)
-	case <-ctx.Done():
+// beginsAgain empties a store in memory that belongs to another history: filling it is
+// all the remedy that it needs. If that happens again at once it helps nobody.
+func (p *Projection[E, R]) beginsAgain(ctx context.Context, err error) bool {
+	if p.shared != nil || !errors.Is(err, ErrAhead) && !errors.Is(err, ErrReplaced) || time.Since(p.reset) < 2*haltPause {
+		return false
+	}
+	p.reset = time.Now()
+	p.logger().WarnContext(ctx, "the view begins again", telemetry.KeyError, err.Error())
+	return p.store.Reset(ctx) == nil
+}
+
+func (p *Projection[E, R]) halt(ctx context.Context, at Checkpoint, err error) error {
+	reason := err.Error()
+	if at.Halted != reason {
+		p.logger().ErrorContext(ctx, "the view stands still", telemetry.KeyCheckpoint, at.Sequence, telemetry.KeyError, reason)
+	}
+	at.Halted = reason
+	p.set(at)
+	if p.shared == nil {
 		return nil
 	}
-	for len(messages) < batch {
+	return p.shared.Halt(ctx, at)
+}
+
+// standStill waits until it is time to look again, or until somebody has moved the
+// checkpoint.
+func (p *Projection[E, R]) standStill(ctx context.Context, at Checkpoint) {
+	again := time.NewTimer(haltPause)
+	defer again.Stop()
+	for {
+		now, moved := p.state()
+		if !now.same(at) {
+			return
+		}
 		select {
-		case m := <-p.queue:
-			messages = append(messages, m)
-		default:
-			return messages
+		case <-moved:
+		case <-again.C:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
-	return messages
-}
-
-func (p *Projection[E, R]) advance(pending uint64) {
-	p.pending.Store(pending)
-	p.lag.Set(float64(p.behind()))
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	close(p.moved)
-	p.moved = make(chan struct{})
-}
-
-// folding is one batch on its way into the store.
-type folding[E, R any] struct {
-	p       *Projection[E, R]
-	events  []event.Event[E]
-	to      uint64
-	pending uint64
-}
-
-func newFolding[E, R any](p *Projection[E, R]) *folding[E, R] { return &folding[E, R]{p: p} }
-
-func (b *folding[E, R]) add(m *nats.Msg, at pull.Position) {
-	b.to, b.pending = at.Sequence, at.Pending
-	events, err := event.Decode(b.p.events, m, at.Sequence)
-	b.events = append(b.events, events...)
-	if err == nil {
-		return
-	}
-	b.p.skipped.Inc()
-	b.p.conn.Telemetry().Logger.Warn("a view leaves out what it cannot read", telemetry.KeySubject, m.Subject,
-		telemetry.KeySequence, at.Sequence, telemetry.KeyError, err.Error())
-}
-
-// apply loads the rows that the batch touches, folds, and stores all at once.
-func (b *folding[E, R]) apply(ctx context.Context, from Checkpoint) error {
-	var keys []string
-	touched := map[string]bool{}
-	for _, e := range b.events {
-		if !touched[e.ID] {
-			touched[e.ID] = true
-			keys = append(keys, e.ID)
-		}
-	}
-	rows, err := b.p.store.Rows(ctx, keys...)
-	if err != nil {
-		return fmt.Errorf("load rows: %w", err)
-	}
-	for _, e := range b.events {
-		entry := rows[e.ID]
-		entry.Key, entry.Version, entry.Row = e.ID, e.Version, b.p.fold.Apply(entry.Row, e)
-		rows[e.ID] = entry
-	}
-	changes := make([]Change[R], len(keys))
-	for i, key := range keys {
-		changes[i] = Change[R]{rows[key], b.p.fold.Lists(rows[key].Row)}
-	}
-	if err := b.p.store.Apply(ctx, from, Checkpoint{Sequence: b.to, Behind: b.pending}, changes); err != nil {
-		return fmt.Errorf("store rows: %w", err)
-	}
-	return nil
 }

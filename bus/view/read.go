@@ -2,8 +2,10 @@ package view
 
 import (
 	"context"
+	"errors"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
 
 // Page is one page of a list.
@@ -11,14 +13,20 @@ type Page[R any] struct {
 	Entries []Entry[R]
 	Next    string // cursor of the next page, "" on the last one
 	Behind  uint64 // messages that the view had not seen
+	Halted  string // why the view stands still, and the remedy; "" while it goes on
 }
 
-// errStarting is answered before the view knows how far behind it is.
-var errStarting = contract.ErrUnavailable.Sayf("the list is not ready yet; try again")
+var (
+	// errStarting is answered before the view knows how far behind it is.
+	errStarting = contract.ErrUnavailable.Sayf("the list is not ready yet; try again")
+	// errUnreadable is answered while the store does not answer.
+	errUnreadable = contract.ErrUnavailable.Sayf("the list cannot be read now; try again")
+)
 
 // Page returns a page of a list; cursor is the Next of the page before, "" for the
 // first. q.After is ignored. It answers while the view is catching up and says how far
-// behind it is; before the stream was looked at once the error is unavailable.
+// behind it is, and while it stands still and says why; before the stream was looked at
+// once, and while the store does not answer, the error is unavailable.
 func (p *Projection[E, R]) Page(ctx context.Context, q Query, cursor string) (Page[R], error) {
 	select {
 	case <-p.looked:
@@ -29,12 +37,13 @@ func (p *Projection[E, R]) Page(ctx context.Context, q Query, cursor string) (Pa
 	if q.After, err = ParseCursor(q.within(), cursor); err != nil {
 		return Page[R]{}, err
 	}
-	page := Page[R]{Behind: p.behind()}
+	at, _ := p.state()
+	page := Page[R]{Behind: at.Behind, Halted: at.Halted}
 	limit := q.Limit
 	q.Limit++ // one more tells whether another page follows
 	placed, err := p.store.Page(ctx, q)
 	if err != nil {
-		return Page[R]{}, err
+		return Page[R]{}, p.unreadable(ctx, err)
 	}
 	if len(placed) > limit {
 		placed = placed[:limit]
@@ -65,10 +74,22 @@ func (q Query) within() string {
 func (p *Projection[E, R]) Row(ctx context.Context, key string) (entry Entry[R], ok bool, err error) {
 	rows, err := p.store.Rows(ctx, key)
 	if err != nil {
-		return Entry[R]{}, false, err
+		return Entry[R]{}, false, p.unreadable(ctx, err)
 	}
 	entry, ok = rows[key]
 	return entry, ok, nil
+}
+
+// unreadable is what a caller learns of an error of the store.
+func (p *Projection[E, R]) unreadable(ctx context.Context, err error) error {
+	if _, said := errors.AsType[*contract.Error](err); said {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	p.logger().WarnContext(ctx, "a view cannot be read", telemetry.KeyError, err.Error())
+	return errUnreadable
 }
 
 // Behind is how many messages of the stream the view has not folded in, by the
@@ -76,38 +97,32 @@ func (p *Projection[E, R]) Row(ctx context.Context, key string) (entry Entry[R],
 func (p *Projection[E, R]) Behind() (messages uint64, known bool) {
 	select {
 	case <-p.looked:
-		return p.behind(), true
+		at, _ := p.state()
+		return at.Behind, true
 	default:
 		return 0, false
 	}
 }
 
-func (p *Projection[E, R]) behind() uint64 { return p.pending.Load() }
-
 // Wait returns once the view has folded in the message with this stream sequence. The
 // message must be one of the view's entity.
 func (p *Projection[E, R]) Wait(ctx context.Context, sequence uint64) error {
-	return p.until(ctx, func() (bool, error) {
-		checkpoint, err := p.store.Checkpoint(ctx)
-		return checkpoint.Sequence >= sequence, err
-	})
+	return p.until(ctx, func(at Checkpoint) (bool, error) { return at.Sequence >= sequence, nil })
 }
 
 // WaitVersion returns once the row of an entity reflects at least this version.
 func (p *Projection[E, R]) WaitVersion(ctx context.Context, key string, version uint64) error {
-	return p.until(ctx, func() (bool, error) {
+	return p.until(ctx, func(Checkpoint) (bool, error) {
 		entry, _, err := p.Row(ctx, key)
 		return entry.Version >= version, err
 	})
 }
 
-// until waits for cond, which is looked at whenever rows have changed.
-func (p *Projection[E, R]) until(ctx context.Context, cond func() (bool, error)) error {
+// until waits for cond, which is looked at whenever the checkpoint has moved.
+func (p *Projection[E, R]) until(ctx context.Context, cond func(Checkpoint) (bool, error)) error {
 	for {
-		p.mu.Lock()
-		moved := p.moved
-		p.mu.Unlock()
-		if ok, err := cond(); ok || err != nil {
+		at, moved := p.state()
+		if ok, err := cond(at); ok || err != nil {
 			return err
 		}
 		select {

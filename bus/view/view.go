@@ -37,9 +37,6 @@ import (
 // writer was there. The writer starts again from the checkpoint.
 var ErrMoved = errors.New("the view's checkpoint has moved")
 
-// ErrRefused reports that a store refuses what it is asked to keep, and will again.
-var ErrRefused = errors.New("the view's store refuses")
-
 // ErrCursor refuses a cursor that this list has not given out.
 var ErrCursor = contract.NewError(contract.Invalid, "bad_cursor", "the cursor is not one that this list has given out")
 
@@ -77,6 +74,11 @@ type Checkpoint struct {
 	Generation uint64 // how often the store was emptied or rebuilt
 	Behind     uint64 // messages that were waiting when the checkpoint was stored
 	Halted     string // why nothing is folded in any more, and the remedy; "" while it goes on
+}
+
+// same reports whether two checkpoints are the same place.
+func (c Checkpoint) same(other Checkpoint) bool {
+	return c.Sequence == other.Sequence && c.Generation == other.Generation
 }
 
 // Store keeps rows, their places and the checkpoint. Implementations pass the suite in

@@ -218,7 +218,7 @@ type devMesh struct {
 
 // run serves until ctx ends and drains.
 func (d *devMesh) run(ctx context.Context) error {
-	h := newHealth(d.telemetry, d.services, component{"nats", d.server.Healthy})
+	h := newHealth(d.telemetry, d.services, component{name: "nats", check: d.server.Healthy})
 	d.web.start(h.handler())
 	return serveUntilDone(ctx, h, d.services, d.welcome)
 }

@@ -15,8 +15,9 @@ import (
 
 // component is one thing that must work for the process to be ready.
 type component struct {
-	name  string
-	check func() error
+	name     string
+	check    func() error
+	troubles func() []string // what is wrong with it that does not keep it from work; may be nil
 }
 
 // health answers /livez, /readyz and /metrics for one process.
@@ -29,7 +30,7 @@ type health struct {
 func newHealth(t *telemetry.Telemetry, services []*hosted, more ...component) *health {
 	h := &health{telemetry: t, components: more}
 	for _, s := range services {
-		h.components = append(h.components, component{s.desc.Name, s.check})
+		h.components = append(h.components, component{s.desc.Name, s.check, s.troubles})
 	}
 	return h
 }
@@ -42,7 +43,9 @@ func (h *health) handler() http.Handler {
 	return mux
 }
 
-// readyz says whether to send work here; with ?verbose it lists every component.
+// readyz says whether to send work here; with ?verbose it lists every component,
+// and what is wrong that does not keep one from its work, such as a view that stands
+// still.
 func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
 	status, verdict, details := http.StatusOK, "ready", ""
 	if h.draining.Load() {
@@ -57,6 +60,12 @@ func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		details += fmt.Sprintf("[+] %s\n", c.name)
+		if c.troubles == nil {
+			continue
+		}
+		for _, trouble := range c.troubles() {
+			details += fmt.Sprintf("[!] %s: %s\n", c.name, trouble)
+		}
 	}
 	if !r.URL.Query().Has("verbose") {
 		details = ""

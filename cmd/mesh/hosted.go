@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,6 +108,23 @@ func (h *hosted) check() error {
 		return errors.New("no connection to NATS")
 	}
 	return nil
+}
+
+// troubles lists what is wrong with parts of the service that does not keep it from
+// answering.
+func (h *hosted) troubles() []string {
+	conn := h.conn.Load()
+	if conn == nil {
+		return nil
+	}
+	var list []string
+	reports := conn.Reports()
+	for _, name := range slices.Sorted(maps.Keys(reports)) {
+		if part, ok := reports[name].(interface{ Trouble() string }); ok && part.Trouble() != "" {
+			list = append(list, part.Trouble())
+		}
+	}
+	return list
 }
 
 // runners turns the list into what bus.Run takes.

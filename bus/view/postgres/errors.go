@@ -1,8 +1,12 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -28,12 +32,32 @@ var lasting = map[string]bool{
 func classify(err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
-	case !ok:
-		return err
-	case pg.Code == divisionByZero:
+	case err == nil:
+		return nil
+	case ok && pg.Code == divisionByZero:
 		return view.ErrMoved
-	case lasting[pg.Code[:min(2, len(pg.Code))]]:
+	case ok && lasting[pg.Code[:min(2, len(pg.Code))]], !ok && !connection(err):
 		return fmt.Errorf("%w: %w", view.ErrRefused, err)
 	}
 	return err
+}
+
+// connection reports whether an error that is not PostgreSQL's own is about reaching it.
+// What is left is about a value that the client cannot encode or read.
+func connection(err error) bool {
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	for _, passing := range []error{
+		context.Canceled, context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+		syscall.EPIPE, syscall.ECONNRESET,
+	} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return pgconn.SafeToRetry(err) // the connection was closed or busy before anything was sent
 }

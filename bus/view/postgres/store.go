@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -49,7 +50,7 @@ func at[R any](pool *pgxpool.Pool, t Table[R], name string) *Store[R] {
 	return &Store[R]{pool: pool, table: t, name: name, sql: newStatements(t.Schema, name, t.columns())}
 }
 
-// Name is the store's table, with its schema.
+// Name implements view.Shared: it is the store's table, with its schema.
 func (s *Store[R]) Name() string { return s.table.Schema + "." + s.name }
 
 // Checkpoint implements view.Store.
@@ -118,4 +119,11 @@ func (s *Store[R]) Reset(ctx context.Context) error {
 		_, err := tx.Exec(ctx, s.sql.notify)
 		return err
 	}))
+}
+
+// lock is the key of the advisory lock of who writes the store.
+func (s *Store[R]) lock() int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte("ordermesh view " + s.Name()))
+	return int64(h.Sum64()) //nolint:gosec // any bits will do
 }

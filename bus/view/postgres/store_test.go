@@ -9,14 +9,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/view"
 	"github.com/ordermesh/ordermesh/bus/view/postgres"
 	"github.com/ordermesh/ordermesh/bus/view/viewtest"
 	"github.com/ordermesh/ordermesh/embedded/postgres/postgrestest"
 )
-
-func TestMain(m *testing.M) { bustest.Main(m) }
 
 func check(t *testing.T, err error) {
 	t.Helper()
