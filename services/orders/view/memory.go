@@ -110,17 +110,17 @@ func (m *Memory) Customer(ctx context.Context, id string) (Summary, error) {
 func (m *Memory) Report(ctx context.Context, q Question) (orders.Figures, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	t := newTally(q)
-	err := m.each(ctx, List{Customer: q.Customer}, view.Moment(q.From), view.Moment(q.Until), t.placed)
+	c := newCounter(q)
+	err := m.each(ctx, List{Customer: q.Customer}, view.Moment(q.From), view.Moment(q.Until), c.placed)
 	for _, status := range orders.Statuses() {
 		if err == nil && (Row{Status: status}).Open() {
-			err = m.each(ctx, List{Customer: q.Customer, Status: status}, "", "", t.waiting)
+			err = m.each(ctx, List{Customer: q.Customer, Status: status}, "", "", c.waiting)
 		}
 	}
 	if err != nil {
 		return orders.Figures{}, err
 	}
-	return t.report(), nil
+	return c.figures(), nil
 }
 
 // chunk is how many rows are looked at between two looks at the context.

@@ -10,13 +10,13 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/orders"
 )
 
-// tally counts rows into a report.
-type tally struct {
+// Tally counts orders into a report: one by one, or in groups that were counted before.
+type Tally struct {
 	q        Question
 	days     map[string]map[orders.Status]int64
 	revenues map[cell]*takings
-	products map[cell]*sales
-	open     map[orders.Status]*orders.OpenOrders
+	products []orders.SKUSales
+	open     map[orders.Status]orders.OpenOrders
 }
 
 // cell is a day, or a product, and a currency.
@@ -28,38 +28,39 @@ type takings struct {
 	placed, captured, delivered, cancelled, refunded sum
 }
 
-type sales struct {
-	orders            int64
-	quantity, revenue sum
+// Group is orders of one day, status and currency.
+type Group struct {
+	Day             string
+	Status          orders.Status
+	Currency        string
+	Orders          int64
+	Total, Refunded int64 // sums that stop at the largest number
 }
 
-func newTally(q Question) *tally {
-	return &tally{
-		q: q, days: map[string]map[orders.Status]int64{}, revenues: map[cell]*takings{}, products: map[cell]*sales{},
-		open: map[orders.Status]*orders.OpenOrders{},
+// NewTally begins a report.
+func NewTally(q Question) *Tally {
+	return &Tally{
+		q: q, days: map[string]map[orders.Status]int64{}, revenues: map[cell]*takings{}, open: map[orders.Status]orders.OpenOrders{},
 	}
 }
 
-// placed counts a row that is in the range.
-func (t *tally) placed(r Row) {
-	day := DayOf(r.Placed)
-	if t.days[day] == nil {
-		t.days[day] = map[orders.Status]int64{}
+// AddOrders counts orders that were placed in the range.
+func (t *Tally) AddOrders(g Group) {
+	if t.days[g.Day] == nil {
+		t.days[g.Day] = map[orders.Status]int64{}
 	}
-	t.days[day][r.Status]++
-	get(t.revenues, cell{day, r.Total.Currency}).count(r)
-	get(t.revenues, cell{"", r.Total.Currency}).count(r)
-	if r.Status == orders.Cancelled {
-		return
-	}
-	for i, l := range r.Lines {
-		s := get(t.products, cell{l.SKU, r.Total.Currency})
-		s.quantity.add(l.Quantity)
-		s.revenue.addProduct(l.Quantity, l.Price)
-		if !slices.ContainsFunc(r.Lines[:i], func(before Line) bool { return before.SKU == l.SKU }) {
-			s.orders++
-		}
-	}
+	t.days[g.Day][g.Status] += g.Orders
+	get(t.revenues, cell{g.Day, g.Currency}).count(g)
+	get(t.revenues, cell{"", g.Currency}).count(g)
+}
+
+// AddProduct adds what was sold of a product in a currency, all of it.
+func (t *Tally) AddProduct(p orders.SKUSales) { t.products = append(t.products, p) }
+
+// AddOpen adds the open orders of a status, all of them.
+func (t *Tally) AddOpen(o orders.OpenOrders) {
+	o.Oldest = o.Oldest.UTC()
+	t.open[o.Status] = o
 }
 
 // get is the value of a key, made if it is missing.
@@ -72,54 +73,30 @@ func get[V any](m map[cell]*V, key cell) *V {
 	return v
 }
 
-func (k *takings) count(r Row) {
-	k.orders++
-	k.placed.add(r.Total.Minor)
-	k.refunded.add(r.Refunded)
-	if r.Captured() {
-		k.captured.add(r.Total.Minor)
+func (k *takings) count(g Group) {
+	k.orders += g.Orders
+	k.placed.add(g.Total)
+	k.refunded.add(g.Refunded)
+	if (Row{Status: g.Status}).Captured() {
+		k.captured.add(g.Total)
 	}
-	switch r.Status {
+	switch g.Status {
 	case orders.Delivered:
-		k.delivered.add(r.Total.Minor)
+		k.delivered.add(g.Total)
 	case orders.Cancelled:
-		k.cancelled.add(r.Total.Minor)
+		k.cancelled.add(g.Total)
 	case orders.Placed, orders.Confirmed, orders.OnHold, orders.Dispatched, orders.Shipped:
 	}
 }
 
-// waiting counts an open row.
-func (t *tally) waiting(r Row) {
-	o := t.open[r.Status]
-	if o == nil {
-		o = &orders.OpenOrders{Status: r.Status}
-		t.open[r.Status] = o
-	}
-	o.Orders++
-	switch age := t.q.Now.Sub(r.Placed); {
-	case age < Hour:
-		o.Under1Hour++
-	case age < Day:
-		o.Under1Day++
-	case age < Days3:
-		o.Under3Days++
-	case age < Days7:
-		o.Under7Days++
-	default:
-		o.Older++
-	}
-	if o.OldestOrder == "" || r.Placed.Before(o.Oldest) || (r.Placed.Equal(o.Oldest) && r.ID < o.OldestOrder) {
-		o.Oldest, o.OldestOrder = r.Placed, r.ID
-	}
-}
-
-func (t *tally) report() orders.Figures {
+// Figures is the report. Its Behind is not filled in.
+func (t *Tally) Figures() orders.Figures {
 	r := orders.Figures{
 		From: t.q.From, Until: t.q.Until,
 		Days: []orders.Day{}, Revenue: []orders.Revenue{}, Totals: []orders.Revenue{}, TopSKUs: []orders.SKUSales{}, Open: []orders.OpenOrders{},
 	}
 	for _, day := range slices.Sorted(maps.Keys(t.days)) {
-		r.Days = append(r.Days, DayRow(day, t.days[day]))
+		r.Days = append(r.Days, dayRow(day, t.days[day]))
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(t.revenues), byCell) {
 		row := t.revenues[key].row(key)
@@ -131,8 +108,8 @@ func (t *tally) report() orders.Figures {
 	}
 	r.TopSKUs = append(r.TopSKUs, t.top()...)
 	for _, status := range orders.Statuses() {
-		if o := t.open[status]; o != nil {
-			r.Open = append(r.Open, *o)
+		if o, ok := t.open[status]; ok {
+			r.Open = append(r.Open, o)
 		}
 	}
 	return r
@@ -142,8 +119,8 @@ func byCell(a, b cell) int {
 	return cmp.Or(strings.Compare(a.name, b.name), strings.Compare(a.currency, b.currency))
 }
 
-// DayRow is a day of a report.
-func DayRow(day string, byStatus map[orders.Status]int64) orders.Day {
+// dayRow is a day of a report.
+func dayRow(day string, byStatus map[orders.Status]int64) orders.Day {
 	d := orders.Day{Day: day, ByStatus: byStatus}
 	for _, n := range byStatus {
 		d.Orders += n
@@ -162,16 +139,10 @@ func (k *takings) row(key cell) orders.Revenue {
 }
 
 // top are the products that sold the most pieces.
-func (t *tally) top() []orders.SKUSales {
-	var list []orders.SKUSales
-	for key, s := range t.products {
-		list = append(list, orders.SKUSales{
-			SKU: key.name, Orders: s.orders, Quantity: s.quantity.value(), Revenue: money.New(s.revenue.value(), key.currency),
-		})
-	}
-	slices.SortFunc(list, func(a, b orders.SKUSales) int {
+func (t *Tally) top() []orders.SKUSales {
+	slices.SortFunc(t.products, func(a, b orders.SKUSales) int {
 		return cmp.Or(cmp.Compare(b.Quantity, a.Quantity), cmp.Compare(b.Revenue.Minor, a.Revenue.Minor),
 			strings.Compare(a.SKU, b.SKU), strings.Compare(a.Revenue.Currency, b.Revenue.Currency))
 	})
-	return list[:min(len(list), t.q.Top)]
+	return t.products[:min(len(t.products), t.q.Top)]
 }

@@ -34,9 +34,9 @@ type Row struct {
 
 // Line is a line of an order; the price is in the order's currency.
 type Line struct {
-	SKU      string
-	Quantity int64
-	Price    int64
+	SKU      string `json:"sku"`
+	Quantity int64  `json:"quantity"`
+	Price    int64  `json:"price"`
 }
 
 // Captured reports whether the order's money was taken: it is, from dispatch on.
