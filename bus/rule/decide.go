@@ -42,6 +42,24 @@ func (s *Set[V]) Decide(v *V) Decision {
 	return Decision{Outcome: s.otherwise}
 }
 
+// Finding is what one rule says, whether or not it would be asked.
+type Finding struct {
+	Rule  string
+	Holds bool
+	Err   error // why it cannot be evaluated
+}
+
+// Explain asks every rule, for people who want to know why.
+func (s *Set[V]) Explain(v *V) []Finding {
+	b := &binding[V]{env: s.env, value: reflect.ValueOf(v).Elem()}
+	list := make([]Finding, len(s.rules))
+	for i := range s.rules {
+		holds, err := s.rules[i].holds(b)
+		list[i] = Finding{Rule: s.rules[i].Name, Holds: holds, Err: err}
+	}
+	return list
+}
+
 var errNoAnswer = errors.New("the condition is neither true nor false")
 
 func (r *compiled) holds(b cel.Activation) (bool, error) {

@@ -129,6 +129,10 @@ func TestFirstMatchWins(t *testing.T) {
 			t.Errorf("%d parcels, %d g: %+v", c.parcels, c.grams, got)
 		}
 	}
+	found := set.Explain(&variables{Parcel: parcel{Grams: 5001}})
+	if len(found) != 3 || found[0].Holds || !found[1].Holds || !found[2].Holds || found[2].Rule != "rather_heavy" {
+		t.Errorf("%+v", found)
+	}
 	if !set.Uses("sender") || !set.Uses("parcel") || set.Uses("now") {
 		t.Error("the set does not know what it speaks of")
 	}
