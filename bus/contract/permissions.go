@@ -51,7 +51,7 @@ func (s Service) Permissions(rights Rights) Permissions {
 		p.pub(DeadLetter(c.Events.Stream, c.Durable))
 		p.stream(DLQStream)
 	}
-	for _, e := range s.Views {
+	for _, e := range slices.Concat(s.Views, s.Caches) {
 		p.pub("$JS.API.STREAM.INFO."+e.Stream, "$JS.FC."+e.Stream+".>")
 		p.durable(e.Stream, "*", e.Filter())
 		p.pub("$JS.API.CONSUMER.DELETE." + e.Stream + ".*")

@@ -15,6 +15,7 @@ type Service struct {
 	Appends  []EventsInfo  // entities it owns: it alone appends to them
 	Consumes []Consumption // durable consumers
 	Views    []EventsInfo  // entities that it folds into memory, one consumer per instance
+	Caches   []EventsInfo  // entities of which it keeps what it has read, one consumer per instance
 	Flows    []FlowInfo    // flows it runs
 	Starts   []string      // other services whose flows it starts and steers, or EveryService
 	Follows  []string      // services whose flows' inputs and journals it reads as they come, or EveryService

@@ -38,4 +38,5 @@ const (
 	KeyCheckpoint  = "checkpoint"
 	KeyDurable     = "durable"
 	KeyHTTPAddress = "http_address"
+	KeyCache       = "cache"
 )

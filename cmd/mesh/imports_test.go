@@ -55,7 +55,10 @@ var importRules = []importRule{
 	{packages: `bus/bustest`, own: []string{`bus`, busLeaves, `embedded/natsd`}, others: withLibraries("go.uber.org/goleak")},
 	{packages: `bus/rpc`, own: []string{`bus`, busLeaves, `bus/policy`}, others: busLibraries},
 	{packages: `bus/(event|eventstore|policy)`, own: []string{`bus`, busLeaves}, others: busLibraries},
+	{packages: `bus/cache`, own: []string{`bus`, busLeaves}, others: withLibraries("github.com/maypok86/otter/v2")},
 	{packages: `bus/config`, own: []string{`bus`, busLeaves}, others: withLibraries("go.yaml.in/yaml")},
+	{packages: `bus/(limit|lock)`, own: []string{busLeaves}, others: busLibraries},
+	{packages: `bus/redis`, own: []string{busLeaves, `bus/(cache|limit|lock)`}, others: []string{"github.com/redis/go-redis"}},
 	{packages: `bus/rule`, own: []string{`bus/contract`}, others: []string{"cel.dev/cel-go"}},
 	{packages: `bus/view`, own: []string{`bus`, busLeaves, `bus/(event|eventstore)`}, others: busLibraries},
 	{packages: `bus/view/postgres`, own: []string{`bus/(contract|view)`}, others: []string{"github.com/jackc/pgx", "github.com/pressly/goose"}},
@@ -81,6 +84,7 @@ var importRules = []importRule{
 	{packages: `services/([a-z]+)`, own: []string{`bus`, `bus/(contract|event|eventstore|failpoint|flow|policy|config|rpc|rule|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`}, others: []string{"golang.org/x/sync/"}},
 
 	{packages: `embedded/postgres.*`, own: []string{`embedded/postgres`}, others: []string{"github.com/jackc/pgx"}},
+	{packages: `embedded/redis.*`, own: []string{`embedded/redis`}},
 	{packages: `embedded/.*`, others: []string{"github.com/nats-io/", "golang.org/x/"}},
 
 	// The judge must not share the bugs of what it judges.

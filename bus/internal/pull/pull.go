@@ -53,6 +53,9 @@ type Config struct {
 	Room     func() int      // how many more messages may be held or be on their way
 	Deliver  func(*nats.Msg) // must not block
 	Pinned   func(id string) // a new pin ("" = lost), before the message that brought it; may be nil
+	// Idle hears the server say that there is nothing to deliver, in order with the
+	// messages: how many it has delivered, and up to where in the stream; may be nil.
+	Idle func(delivered, sequence uint64)
 
 	// Gather is how long to let messages gather, while they keep coming, before asking for
 	// all that are there: for those who can be a moment late. Each message by itself wakes
@@ -341,6 +344,7 @@ func (p *Puller) status(code string, h nats.Header) {
 	text := h.Get("Description")
 	switch code {
 	case "100":
+		p.idle(h)
 	case "404", "408":
 		p.backlog.Store(0) // nothing came for as long as a request lives
 		left, err := strconv.ParseInt(h.Get("Nats-Pending-Messages"), 10, 64)
@@ -358,6 +362,19 @@ func (p *Puller) status(code string, h nats.Header) {
 	default: // 503: no leader or no consumer now
 		p.requested.Store(0)
 		signal(p.again)
+	}
+}
+
+// idle passes on a heartbeat. Its headers are known to the server's source only; without
+// them nothing is passed on.
+func (p *Puller) idle(h nats.Header) {
+	if p.cfg.Idle == nil {
+		return
+	}
+	delivered, ok := parseUint(h.Get("Nats-Last-Consumer"))
+	sequence, ok2 := parseUint(h.Get("Nats-Last-Stream"))
+	if ok && ok2 {
+		p.cfg.Idle(delivered, sequence)
 	}
 }
 
