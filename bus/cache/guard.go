@@ -35,8 +35,8 @@ const (
 // NewBreaker is a guard that refuses calls for a while after some failures in a row, and
 // again unless the first calls after it succeed.
 func NewBreaker(failures, successes int, delay time.Duration) Guard {
-	return &breaker{circuitbreaker.NewBuilder[any]().WithFailureThreshold(uint(max(failures, 1))).WithSuccessThreshold(uint(max(successes, 1))). //nolint:gosec // positive
-																			WithDelay(delay).WithJitterFactor(0.25).Build()}
+	return &breaker{circuitbreaker.NewBuilder[any]().WithFailureThreshold(uint(max(failures, 1))).WithSuccessThreshold(uint(max(successes, 1))).
+		WithDelay(delay).WithJitterFactor(0.25).Build()}
 }
 
 // Do implements Guard.

@@ -94,7 +94,11 @@ func TestNoReadIsOlderThanWhatItsProcessHasHeard(t *testing.T) {
 	t.Parallel()
 	w := &world{versions: map[string]uint64{}, remote: NewMemory(1000)}
 	begin := time.Now()
-	over := func() bool { return time.Since(begin) > 400*time.Millisecond || t.Failed() }
+	var reads, kept atomic.Int64
+	over := func() bool {
+		enough := reads.Load() > 3000 && kept.Load() > 100 && w.found.Load() > 100
+		return enough || time.Since(begin) > 20*time.Second || t.Failed()
+	}
 	var all sync.WaitGroup
 	all.Go(func() {
 		for !over() {
@@ -102,11 +106,10 @@ func TestNoReadIsOlderThanWhatItsProcessHasHeard(t *testing.T) {
 			wander()
 		}
 	})
-	var reads, kept atomic.Int64
 	for range 3 {
 		all.Go(func() {
 			for !over() {
-				reads.Add(w.live(t, over, &kept))
+				w.live(t, over, &reads, &kept)
 			}
 		})
 	}
@@ -118,12 +121,12 @@ func TestNoReadIsOlderThanWhatItsProcessHasHeard(t *testing.T) {
 
 // live is one life of a process: it starts at the end of the stream, knowing nothing of
 // what was before.
-func (w *world) live(t *testing.T, over func() bool, kept *atomic.Int64) (reads int64) {
+func (w *world) live(t *testing.T, over func() bool, reads, kept *atomic.Int64) {
 	t.Helper()
 	c, err := New(telemetry.Nop(), "test", w.read, WithRemote(w))
 	if err != nil {
 		t.Error(err)
-		return 0
+		return
 	}
 	defer c.Close()
 	p := &process{Cache: c}
@@ -143,17 +146,15 @@ func (w *world) live(t *testing.T, over func() bool, kept *atomic.Int64) (reads 
 			wander()
 		}
 	})
-	var n atomic.Int64
 	for range 4 {
 		all.Go(func() {
 			for !ended() {
 				p.check(t, fmt.Sprint("k", rand.N(5)), kept)
-				n.Add(1)
+				reads.Add(1)
 			}
 		})
 	}
 	all.Wait()
-	return n.Load()
 }
 
 func (p *process) check(t *testing.T, key string, kept *atomic.Int64) {

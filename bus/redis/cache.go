@@ -29,7 +29,7 @@ func (c *Cache) Get(ctx context.Context, key string) (cache.Record, bool, error)
 		return cache.Record{}, false, err
 	}
 	r, err := cache.DecodeRecord(b)
-	return r, err == nil, nil //nolint:nilerr // what is no record is nothing
+	return r, err == nil, nil
 }
 
 // put stores a record unless a newer one is there: KEYS[1]; ARGV: record, milliseconds,

@@ -88,7 +88,7 @@ func Open(url string, opts ...Option) (*Client, error) {
 // Ping reports whether Redis answers.
 func (c *Client) Ping(ctx context.Context) error {
 	if err := c.rdb.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("Redis does not answer: %w", err)
+		return fmt.Errorf("the Redis does not answer: %w", err)
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ type process struct {
 	shell *exec.Cmd
 	word  io.WriteCloser
 	pid   int
-	ended chan struct{} // closed when the server has ended
+	near  *os.File // only the server holds the far end: the pipe ends with it
 }
 
 // spawn starts a server. The pipe that only the server holds at its far end tells of
@@ -49,7 +49,7 @@ func spawn(program, dir string, args []string, who *syscall.Credential) (*proces
 		return nil, err
 	}
 	cmd.ExtraFiles = []*os.File{far}
-	p := &process{shell: cmd, ended: make(chan struct{})}
+	p := &process{shell: cmd, near: near}
 	out, errOut := cmd.StdoutPipe()
 	word, errIn := cmd.StdinPipe()
 	if err := errors.Join(errOut, errIn); err != nil {
@@ -61,39 +61,36 @@ func spawn(program, dir string, args []string, who *syscall.Credential) (*proces
 	if err != nil {
 		return nil, errors.Join(err, near.Close())
 	}
-	go func() {
-		_, _ = io.Copy(io.Discard, near)
-		_ = near.Close()
-		close(p.ended)
-	}()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err == nil {
 		p.pid, err = strconv.Atoi(strings.TrimSpace(line))
 	}
 	if err != nil {
-		_ = word.Close()
-		return nil, errors.Join(fmt.Errorf("the parent of Redis says %q: %w", line, err), cmd.Wait())
+		return nil, errors.Join(fmt.Errorf("the parent of Redis says %q: %w", line, err), word.Close(), near.Close(), cmd.Wait())
 	}
 	return p, nil
 }
 
-func (p *process) signal(signal syscall.Signal) error {
-	select {
-	case <-p.ended:
-		return errors.New("Redis has ended")
-	default:
-		return syscall.Kill(p.pid, signal)
+// over reports whether the server ends within a time.
+func (p *process) over(within time.Duration) bool {
+	if err := p.near.SetReadDeadline(time.Now().Add(within)); err != nil {
+		return true
 	}
+	_, err := p.near.Read(make([]byte, 1))
+	return !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+func (p *process) signal(signal syscall.Signal) error {
+	if p.over(time.Millisecond) {
+		return errors.New("the Redis has ended")
+	}
+	return syscall.Kill(p.pid, signal)
 }
 
 // end ends the server as told, or by force when it takes too long, and keeps its files.
 func (p *process) end(signal syscall.Signal) error {
-	_ = p.signal(signal) // it may have ended
-	limit := time.NewTimer(stopLimit)
-	defer limit.Stop()
-	select {
-	case <-p.ended:
-	case <-limit.C:
+	if p.signal(signal) == nil {
+		p.over(stopLimit)
 	}
 	_, err := io.WriteString(p.word, "keep\n")
 	err = errors.Join(err, p.word.Close())
@@ -101,6 +98,5 @@ func (p *process) end(signal syscall.Signal) error {
 	if _, exited := errors.AsType[*exec.ExitError](waited); exited {
 		waited = nil // it passes on how the server has ended
 	}
-	<-p.ended
-	return errors.Join(err, waited)
+	return errors.Join(err, waited, p.near.Close())
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // ErrMissing reports that this machine has no Redis that could be run.
-var ErrMissing = errors.New("Redis is not installed here: install it, for example with 'apt-get install redis-server' or 'brew install redis', " +
+var ErrMissing = errors.New("no Redis is installed here: install it, for example with 'apt-get install redis-server' or 'brew install redis', " +
 	"or name its program in MESH_REDIS_SERVER")
 
 // places are where packages put the server, if not on PATH.

@@ -79,19 +79,15 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	tick := time.NewTicker(poll)
-	defer tick.Stop()
 	for {
 		err := s.ping(ctx)
-		if err == nil {
+		switch {
+		case err == nil:
 			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-s.proc.ended:
-			return fmt.Errorf("Redis has ended: %s", s.Log())
-		case <-ctx.Done():
-			return fmt.Errorf("Redis does not answer: %w: %s", err, s.Log())
+		case ctx.Err() != nil:
+			return fmt.Errorf("the Redis does not answer: %w: %s", err, s.Log())
+		case s.proc.over(poll):
+			return fmt.Errorf("the Redis has ended: %s", s.Log())
 		}
 	}
 }
@@ -109,7 +105,7 @@ func (s *Server) ping(ctx context.Context) error {
 		return err
 	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err == nil && line != "+PONG\r\n" {
+	if err == nil && line != "+PONG\r\n" && !strings.HasPrefix(line, "-NOAUTH") { // which is an answer
 		err = fmt.Errorf("it says %q", strings.TrimSpace(line))
 	}
 	return err
@@ -140,7 +136,7 @@ func (s *Server) Thaw() error { return s.signal(syscall.SIGCONT) }
 
 func (s *Server) signal(signal syscall.Signal) error {
 	if s.proc == nil {
-		return errors.New("Redis does not run")
+		return errors.New("the Redis does not run")
 	}
 	return s.proc.signal(signal)
 }
