@@ -145,7 +145,7 @@ func (c *Conn) options(cfg Config) []nats.Option {
 	if cfg.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.Creds))
 	}
-	return append(opts, cfg.Options...)
+	return append(append(opts, cfg.Options...), batchInProcess)
 }
 
 func (c *Conn) disconnected(_ *nats.Conn, err error) {

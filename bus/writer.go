@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 const (
@@ -38,6 +40,11 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.batch(conn), nil
+}
+
+// batch gives up the connection before and puts a batchConn on this one.
+func (d *dialer) batch(conn net.Conn) net.Conn {
 	c := newBatchConn(conn)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -45,7 +52,31 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 		d.last.abandon()
 	}
 	d.last = c
-	return c, nil
+	return c
+}
+
+// batchInProcess is an option that does for a connection to a server in the process what
+// the dialer does for others.
+func batchInProcess(o *nats.Options) error {
+	if d, ok := o.CustomDialer.(*dialer); ok && o.InProcessServer != nil {
+		o.InProcessServer = &inProcess{server: o.InProcessServer, dialer: d}
+	}
+	return nil
+}
+
+// inProcess connects with a batchConn in between.
+type inProcess struct {
+	server nats.InProcessConnProvider
+	dialer *dialer
+}
+
+// InProcessConn is the server's.
+func (p *inProcess) InProcessConn() (net.Conn, error) {
+	conn, err := p.server.InProcessConn()
+	if err != nil {
+		return nil, err
+	}
+	return p.dialer.batch(conn), nil
 }
 
 // batchConn lets a goroutine of its own do the writing, in the order of the calls.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/nats-io/nats.go"
 )
 
 // What was written arrives in order, also what was written just before closing.
@@ -119,5 +121,43 @@ func TestADialGivesUpTheConnectionBefore(t *testing.T) {
 	}
 	if _, err := current.Write([]byte("x")); err != nil {
 		t.Errorf("a write to the present one: %v", err)
+	}
+}
+
+// pipes hands out one end of a pipe for each dial.
+type pipes struct{ made []net.Conn }
+
+func (p *pipes) InProcessConn() (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	p.made = append(p.made, theirs)
+	return ours, nil
+}
+
+// A connection to a server in the process writes like any other, unless somebody dials in
+// a way of their own.
+func TestAConnectionInTheProcessIsBatched(t *testing.T) {
+	t.Parallel()
+	server := &pipes{}
+	for _, batched := range []bool{true, false} {
+		o := nats.Options{InProcessServer: server, CustomDialer: &dialer{}}
+		if !batched {
+			o.CustomDialer = nil
+		}
+		if err := batchInProcess(&o); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second gives up the first
+			conn, err := o.InProcessServer.InProcessConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			if _, ok := conn.(*batchConn); ok != batched {
+				t.Errorf("connected with a %T", conn)
+			}
+		}
+	}
+	if n, err := server.made[0].Read(make([]byte, 1)); err == nil {
+		t.Errorf("read %d bytes from a connection that was given up", n)
 	}
 }

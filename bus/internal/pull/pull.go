@@ -2,10 +2,10 @@
 // many messages as there is room for, notices silence, and asks again after an
 // outage, a leader change or a lost pin.
 //
-// It is for bus/event, bus/view and those who follow flows, which need what the client library's Consume
-// does not give: the room decides how much is asked for, every delivered message is
-// seen at once (so that its owner can keep it alive), and pulling can pause without
-// giving up the subscription.
+// It is for bus/event, bus/view and those who follow flows, which need what the client
+// library's Consume does not give: the room decides how much is asked for, every
+// delivered message is seen at once (so that its owner can keep it alive), and pulling
+// can pause without giving up the subscription.
 //
 // It promises that while Run runs, there is room and the consumer exists, a request
 // is outstanding at the server or is sent within a second; that messages are handed
