@@ -13,13 +13,16 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/view"
 	"github.com/ordermesh/ordermesh/bus/view/postgres"
 )
 
-// backing is what one service uses beside NATS. The zero value is nothing: then
-// everything is kept in the memory of the process.
+// backing is what one service uses beside NATS. Without a pool everything is kept in the
+// memory of the process.
 type backing struct {
+	policies *policy.Set // of its calls
+
 	pool *pgxpool.Pool // of the service's own role, in its own schema; nil without PostgreSQL
 }
 

@@ -26,7 +26,7 @@ func policyCommand(c *cli) *cobra.Command {
 		"  mesh policy check orders.acceptance rules.json\n  mesh policy shadow orders.acceptance rules.json\n"+
 			"  mesh policy put orders.acceptance rules.json\n  mesh policy status",
 		policyCheck(c), policyVars(c), policyTest(c), policyShadow(c),
-		policyPut(c), policyUnset(c), policyRollback(c), policyGet(c), policyHistory(c), policyDiff(c), policyStatus(c)))
+		policyPut(c), policyUnset(c), policyRollback(c), policyGet(c), policyHistory(c), policyDiff(c), policyStatus(c), policyLs(c)))
 }
 
 // paper is a policy that some service follows.
@@ -319,11 +319,15 @@ func at(entries []config.Entry, key string, revision uint64) config.Entry {
 
 func policyVars(c *cli) *cobra.Command {
 	return &cobra.Command{
-		Use: "vars <policy>", Short: "List what the conditions of rules can speak of", Args: exactly("a policy"), ValidArgsFunction: completePolicy,
-		Example: "  mesh policy vars orders.acceptance",
+		Use: "vars <policy>", Short: "List what the conditions of rules can speak of, or what a policy of calls can say", Args: exactly("a policy"), ValidArgsFunction: completePolicy,
+		Example: "  mesh policy vars orders.acceptance\n  mesh policy vars payments.provider",
 		RunE: func(_ *cobra.Command, args []string) error {
-			if _, err := rulesOf(args[0]); err != nil {
+			p, err := paperOf(args[0])
+			if err != nil {
 				return err
+			}
+			if p.Kind == contract.PolicyCalls {
+				return c.printFields(policy.Default(p.Of).Fields())
 			}
 			env, err := ordersservice.NewRuleEnv()
 			if err != nil {

@@ -49,14 +49,14 @@ func allServices() []service {
 		tunable(inventory.Descriptor, func(c *bus.Conn, _ backing, get func() inventory.Settings) (*inventoryservice.Service, error) {
 			return inventoryservice.New(c, inventoryservice.Config{Cache: get().Cache})
 		}),
-		tunable(orders.Descriptor, func(c *bus.Conn, _ backing, get func() orders.Settings) (*ordersservice.Service, error) {
-			return ordersservice.New(c, ordersservice.Config{Settings: get, Cache: get().Cache})
+		tunable(orders.Descriptor, func(c *bus.Conn, b backing, get func() orders.Settings) (*ordersservice.Service, error) {
+			return ordersservice.New(c, ordersservice.Config{Settings: get, Policies: b.policies, Cache: get().Cache})
 		}),
-		tunable(payments.Descriptor, func(c *bus.Conn, _ backing, get func() payments.Settings) (*paymentsservice.Service, error) {
-			return paymentsservice.New(c, paymentsservice.Config{Settings: get, Cache: get().Cache})
+		tunable(payments.Descriptor, func(c *bus.Conn, b backing, get func() payments.Settings) (*paymentsservice.Service, error) {
+			return paymentsservice.New(c, paymentsservice.Config{Settings: get, Policies: b.policies, Cache: get().Cache})
 		}),
-		tunable(shipping.Descriptor, func(c *bus.Conn, _ backing, get func() shipping.Settings) (*shippingservice.Service, error) {
-			return shippingservice.New(c, shippingservice.Config{Settings: get, Cache: get().Cache})
+		tunable(shipping.Descriptor, func(c *bus.Conn, b backing, get func() shipping.Settings) (*shippingservice.Service, error) {
+			return shippingservice.New(c, shippingservice.Config{Settings: get, Policies: b.policies, Cache: get().Cache})
 		}),
 		tunable(sandbox.Provider, func(c *bus.Conn, _ backing, get func() sandbox.ProviderSettings) (*sandboxservice.Provider, error) {
 			return sandboxservice.NewProvider(c, sandboxservice.ProviderConfig{Settings: get})
@@ -84,26 +84,30 @@ func tunable[T any, S serving](desc contract.Service, build func(*bus.Conn, back
 		if err != nil {
 			return nil, err
 		}
+		if b.policies, err = callPolicies(conn, desc); err != nil {
+			return nil, err
+		}
 		svc, err := build(conn, b, live.Get)
 		if err != nil {
 			return nil, err
 		}
-		return &tuned{serving: svc, settings: live}, nil
+		return &tuned{serving: svc, settings: live, policies: b.policies}, nil
 	}}
 }
 
-// tuned is a service with the settings that it asks for.
+// tuned is a service with the settings that it asks for, and the policies of its calls.
 type tuned struct {
 	serving
+	policies bus.Runner
 	settings interface {
 		bus.Runner
 		Ready() <-chan struct{}
 	}
 }
 
-// Run serves once the settings are known, and follows them.
+// Run serves once the settings are known, and follows them and the policies.
 func (t *tuned) Run(ctx context.Context) error {
-	return bus.Run(ctx, t.settings, runner(func(ctx context.Context) error {
+	return bus.Run(ctx, t.settings, t.policies, runner(func(ctx context.Context) error {
 		select {
 		case <-t.settings.Ready():
 			return t.serving.Run(ctx)

@@ -29,6 +29,7 @@ type Carrier struct {
 	book   *book
 	server *rpc.Server
 	round  *round
+	end    chan struct{} // closed when Run is asked to end
 }
 
 // NewCarrier builds the carrier on a connection and starts nothing.
@@ -36,22 +37,26 @@ func NewCarrier(conn *bus.Conn, cfg CarrierConfig) (*Carrier, error) {
 	if cfg.Settings == nil {
 		cfg.Settings = config.Fixed(config.Defaults[sandbox.CarrierSettings]())
 	}
-	latency := func() time.Duration { return cfg.Settings().Latency }
 	server, err := rpc.NewServer(conn, sandbox.Carrier)
 	if err != nil {
 		return nil, err
 	}
-	b := newBook(conn, sandbox.CarrierBook)
-	c := &Carrier{cfg: cfg, book: b, server: server, round: newRound(conn, b)}
-	rpc.Handle(server, sandbox.Ship, slow(latency, c.ship))
-	rpc.Handle(server, sandbox.CancelParcel, slow(latency, c.cancel))
-	rpc.Handle(server, sandbox.QueryParcel, slow(latency, c.query))
-	rpc.Handle(server, sandbox.ListParcels, slow(latency, c.list))
+	b, end := newBook(conn, sandbox.CarrierBook), make(chan struct{})
+	now := func() mood {
+		s := cfg.Settings()
+		return mood{s.Latency, s.Trouble, end}
+	}
+	c := &Carrier{cfg: cfg, book: b, server: server, round: newRound(conn, b), end: end}
+	rpc.Handle(server, sandbox.Ship, behave(now, c.ship))
+	rpc.Handle(server, sandbox.CancelParcel, behave(now, c.cancel))
+	rpc.Handle(server, sandbox.QueryParcel, behave(now, c.query))
+	rpc.Handle(server, sandbox.ListParcels, behave(now, c.list))
 	return c, nil
 }
 
 // Run waits for the book, serves and delivers until ctx ends, then drains.
 func (c *Carrier) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { close(c.end) })()
 	if err := c.book.open(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil

@@ -44,30 +44,23 @@ func NewProvider(conn *bus.Conn, cfg ProviderConfig) (*Provider, error) {
 	if cfg.Settings == nil {
 		cfg.Settings = config.Fixed(config.Defaults[sandbox.ProviderSettings]())
 	}
-	latency := func() time.Duration { return cfg.Settings().Latency }
 	server, err := rpc.NewServer(conn, sandbox.Provider)
 	if err != nil {
 		return nil, err
 	}
-	p := &Provider{cfg: cfg, book: newBook(conn, sandbox.ProviderBook), server: server, end: make(chan struct{}), flaky: map[string]int{}}
-	rpc.Handle(server, sandbox.Authorize, slow(latency, p.authorize))
-	rpc.Handle(server, sandbox.Capture, slow(latency, p.capture))
-	rpc.Handle(server, sandbox.Void, slow(latency, p.void))
-	rpc.Handle(server, sandbox.Refund, slow(latency, p.refund))
-	rpc.Handle(server, sandbox.QueryCharge, slow(latency, p.query))
-	rpc.Handle(server, sandbox.ListCharges, slow(latency, p.list))
-	return p, nil
-}
-
-// slow delays a handler.
-func slow[Req, Resp any](latency func() time.Duration, h func(context.Context, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
-	return func(ctx context.Context, req Req) (Resp, error) {
-		if err := pause(ctx, latency()); err != nil {
-			var none Resp
-			return none, err
-		}
-		return h(ctx, req)
+	end := make(chan struct{})
+	now := func() mood {
+		s := cfg.Settings()
+		return mood{s.Latency, s.Trouble, end}
 	}
+	p := &Provider{cfg: cfg, book: newBook(conn, sandbox.ProviderBook), server: server, end: end, flaky: map[string]int{}}
+	rpc.Handle(server, sandbox.Authorize, behave(now, p.authorize))
+	rpc.Handle(server, sandbox.Capture, behave(now, p.capture))
+	rpc.Handle(server, sandbox.Void, behave(now, p.void))
+	rpc.Handle(server, sandbox.Refund, behave(now, p.refund))
+	rpc.Handle(server, sandbox.QueryCharge, behave(now, p.query))
+	rpc.Handle(server, sandbox.ListCharges, behave(now, p.list))
+	return p, nil
 }
 
 // Run waits for the book and serves until ctx ends, then drains.
@@ -102,7 +95,7 @@ func (p *Provider) authorize(ctx context.Context, req sandbox.AuthorizeCharge) (
 	}
 	failpoint.Hit("provider.charged")
 	if req.Token == sandbox.TokenTimeout {
-		return sandbox.Charge{}, p.hang(ctx)
+		return sandbox.Charge{}, hang(ctx, p.end)
 	}
 	if !created {
 		record = sandbox.ChargeRecord{}
@@ -140,15 +133,6 @@ func (p *Provider) fails(key string) bool {
 	}
 	p.flaky[key]++
 	return true
-}
-
-// hang never answers: it outlasts the caller.
-func (p *Provider) hang(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-	case <-p.end:
-	}
-	return contract.ErrDeadline
 }
 
 // charge reads the record of a charge by its id.

@@ -11,8 +11,8 @@
 // however often it is asked, settled once, by capture or void, and never
 // refunded by more than was captured; a query tells what became of a key. The carrier: one parcel per order, delivered when it is due unless
 // it was cancelled before, and reported at least once, also after a restart. Both can
-// be slow, and the provider can fail or charge and never answer; see the tokens in
-// contracts/sandbox.
+// be slow, fail or never answer, as their settings say, and the provider can fail, or charge
+// and never answer, by the token; see contracts/sandbox.
 package sandbox
 
 import (
@@ -20,7 +20,45 @@ import (
 	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/contracts/sandbox"
 )
+
+var errTrouble = contract.ErrUnavailable.Sayf("the firm has trouble; try again")
+
+// mood is how a firm behaves now.
+type mood struct {
+	latency time.Duration
+	trouble sandbox.Trouble
+	end     <-chan struct{} // the process is asked to end
+}
+
+// behave lets a handler answer as its firm behaves.
+func behave[Req, Resp any](now func() mood, h func(context.Context, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
+	return func(ctx context.Context, req Req) (Resp, error) {
+		var none Resp
+		m := now()
+		switch m.trouble {
+		case sandbox.TroubleError:
+			return none, errTrouble
+		case sandbox.TroubleHang:
+			return none, hang(ctx, m.end)
+		case sandbox.NoTrouble:
+		}
+		if err := pause(ctx, m.latency); err != nil {
+			return none, err
+		}
+		return h(ctx, req)
+	}
+}
+
+// hang never answers: it outlasts the caller.
+func hang(ctx context.Context, end <-chan struct{}) error {
+	select {
+	case <-ctx.Done():
+	case <-end:
+	}
+	return contract.ErrDeadline
+}
 
 // pause is how slow a firm is; the end of ctx ends it.
 func pause(ctx context.Context, d time.Duration) error {
