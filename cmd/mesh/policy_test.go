@@ -52,7 +52,7 @@ func TestPolicyWithoutMesh(t *testing.T) {
 	govern(t, exitUsage, "choose from", "check", "orders.mood", good)
 	govern(t, exitUsage, "no such file", "check", acceptance, good+"x")
 	govern(t, exitUsage, "expected a policy and a file", "check", acceptance)
-	govern(t, exitUsage, "is no set of rules", "vars", "payments.provider")
+	govern(t, exitGood, "breaker.open", "vars", "payments.provider")
 	govern(t, exitGood, "order.lines[].quantity", "vars", acceptance)
 	govern(t, exitGood, "hold: rule many", "test", acceptance, good, "--input", input)
 	govern(t, exitGood, `{"name":"far_too_many","then":"reject","holds":false},{"name":"many","then":"hold","holds":true}`, "test", acceptance, good, "--input", input, "--json")
