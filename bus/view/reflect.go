@@ -7,6 +7,12 @@ import (
 	"github.com/ordermesh/ordermesh/bus/internal/spare"
 )
 
+// Unreadable is what a caller learns of an error of the store, for those who ask it what a
+// projection does not: unavailable, with the error in the log.
+func (p *Projection[E, R]) Unreadable(ctx context.Context, err error) error {
+	return p.unreadable(ctx, err)
+}
+
 // ErrNotReached reports that a view has not seen an entity at a version in time.
 var ErrNotReached = contract.NewError(contract.Deadline, "version_not_reached", "the version was not reached in time")
 

@@ -174,7 +174,7 @@ func (s shop) stored() map[string]uint64 {
 	last := map[string]uint64{}
 	streams := js.ListStreams(s.t.Context())
 	for info := range streams.Info() {
-		if info.Config.Name != "KV_"+contract.FlowLeaseKV { // heartbeats
+		if name := info.Config.Name; name != "KV_"+contract.FlowLeaseKV && name != "KV_"+contract.ConfigStatusKV { // heartbeats
 			last[info.Config.Name] = info.State.LastSeq
 		}
 	}

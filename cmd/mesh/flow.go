@@ -42,13 +42,13 @@ func (o *flowFlags) with(ctx context.Context, f func(context.Context, *rpc.Clien
 	return f(ctx, rpc.NewClient(conn))
 }
 
-// ask calls the flows service.
+// ask calls a service.
 func ask[Req, Resp any](ctx context.Context, client *rpc.Client, m contract.Method[Req, Resp], req Req) (Resp, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	resp, err := rpc.Call(ctx, client, m, req)
 	if errors.Is(err, rpc.ErrNoResponders) {
-		return resp, usagef("the flows service does not run here: start it with 'mesh run flows'")
+		return resp, usagef("the %[1]s service does not run here: start it with 'mesh run %[1]s'", m.Info().Service)
 	}
 	return resp, err
 }

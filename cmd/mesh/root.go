@@ -52,7 +52,7 @@ func newRoot(c *cli) *cobra.Command {
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON for programs instead of text for people")
 	root.AddCommand(
 		devCommand(c), runCommand(c),
-		verifyCommand(c), viewCommand(c), flowCommand(c), dlqCommand(c), configCommand(c), policyCommand(c), benchCommand(c),
+		verifyCommand(c), reportCommand(c), viewCommand(c), flowCommand(c), dlqCommand(c), configCommand(c), policyCommand(c), benchCommand(c),
 		inGroup(groupOther, topologyCommand(c)), versionCommand(c),
 	)
 	return root

@@ -14,12 +14,18 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/sandbox"
 	"github.com/ordermesh/ordermesh/contracts/shipping"
 	catalogservice "github.com/ordermesh/ordermesh/services/catalog"
+	catalogtable "github.com/ordermesh/ordermesh/services/catalog/postgres"
 	flowsservice "github.com/ordermesh/ordermesh/services/flows"
 	inventoryservice "github.com/ordermesh/ordermesh/services/inventory"
+	stocktable "github.com/ordermesh/ordermesh/services/inventory/postgres"
 	ordersservice "github.com/ordermesh/ordermesh/services/orders"
+	orderstable "github.com/ordermesh/ordermesh/services/orders/postgres"
+	ordersview "github.com/ordermesh/ordermesh/services/orders/view"
 	paymentsservice "github.com/ordermesh/ordermesh/services/payments"
+	paymenttable "github.com/ordermesh/ordermesh/services/payments/postgres"
 	sandboxservice "github.com/ordermesh/ordermesh/services/sandbox"
 	shippingservice "github.com/ordermesh/ordermesh/services/shipping"
+	shipmenttable "github.com/ordermesh/ordermesh/services/shipping/postgres"
 )
 
 // service is one entry of the list of services: what it says about itself and how
@@ -43,20 +49,40 @@ type serving interface {
 // descriptors.
 func allServices() []service {
 	list := []service{
-		tunable(catalog.Descriptor, func(c *bus.Conn, _ backing, get func() catalog.Settings) (*catalogservice.Service, error) {
-			return catalogservice.New(c, catalogservice.Config{Cache: get().Cache})
+		tunable(catalog.Descriptor, func(c *bus.Conn, b backing, get func() catalog.Settings) (*catalogservice.Service, error) {
+			listed, err := stored(b, catalogtable.Table())
+			if err != nil {
+				return nil, err
+			}
+			return catalogservice.New(c, catalogservice.Config{Cache: get().Cache, View: listed})
 		}),
-		tunable(inventory.Descriptor, func(c *bus.Conn, _ backing, get func() inventory.Settings) (*inventoryservice.Service, error) {
-			return inventoryservice.New(c, inventoryservice.Config{Cache: get().Cache})
+		tunable(inventory.Descriptor, func(c *bus.Conn, b backing, get func() inventory.Settings) (*inventoryservice.Service, error) {
+			listed, err := stored(b, stocktable.Table())
+			if err != nil {
+				return nil, err
+			}
+			return inventoryservice.New(c, inventoryservice.Config{Cache: get().Cache, View: listed})
 		}),
 		tunable(orders.Descriptor, func(c *bus.Conn, b backing, get func() orders.Settings) (*ordersservice.Service, error) {
-			return ordersservice.New(c, ordersservice.Config{Settings: get, Policies: b.policies, Cache: get().Cache})
+			listed, err := storedOrders(b)
+			if err != nil {
+				return nil, err
+			}
+			return ordersservice.New(c, ordersservice.Config{Settings: get, Policies: b.policies, Cache: get().Cache, View: listed})
 		}),
 		tunable(payments.Descriptor, func(c *bus.Conn, b backing, get func() payments.Settings) (*paymentsservice.Service, error) {
-			return paymentsservice.New(c, paymentsservice.Config{Settings: get, Policies: b.policies, Cache: get().Cache})
+			listed, err := stored(b, paymenttable.Table())
+			if err != nil {
+				return nil, err
+			}
+			return paymentsservice.New(c, paymentsservice.Config{Settings: get, Policies: b.policies, Cache: get().Cache, View: listed})
 		}),
 		tunable(shipping.Descriptor, func(c *bus.Conn, b backing, get func() shipping.Settings) (*shippingservice.Service, error) {
-			return shippingservice.New(c, shippingservice.Config{Settings: get, Policies: b.policies, Cache: get().Cache})
+			listed, err := stored(b, shipmenttable.Table())
+			if err != nil {
+				return nil, err
+			}
+			return shippingservice.New(c, shippingservice.Config{Settings: get, Policies: b.policies, Cache: get().Cache, View: listed})
 		}),
 		tunable(sandbox.Provider, func(c *bus.Conn, _ backing, get func() sandbox.ProviderSettings) (*sandboxservice.Provider, error) {
 			return sandboxservice.NewProvider(c, sandboxservice.ProviderConfig{Settings: get})
@@ -71,6 +97,14 @@ func allServices() []service {
 		cfg.Keep = get().Keep
 		return flowsservice.New(c, cfg)
 	}))
+}
+
+// storedOrders is stored for orders, whose view also answers reports.
+func storedOrders(b backing) (ordersview.Store, error) {
+	if b.pool == nil {
+		return ordersview.NewMemory(), nil
+	}
+	return orderstable.New(b.pool)
 }
 
 // tunable is a service that asks for its settings whenever it needs them.

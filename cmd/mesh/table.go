@@ -10,7 +10,10 @@ type cell struct{ text, colour string }
 
 // grid is a table whose cells may be painted: it pads before it paints, because
 // colours have no width.
-type grid struct{ rows [][]cell }
+type grid struct {
+	rows  [][]cell
+	right func(column int) bool // columns that are aligned to the right; nil for none
+}
 
 func (g *grid) add(cells ...cell) { g.rows = append(g.rows, cells) }
 
@@ -43,9 +46,14 @@ func (g *grid) lines(c *cli, indent string) []string {
 		var b strings.Builder
 		b.WriteString(indent)
 		for j, cell := range row[:last+1] {
+			pad := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell.text))
+			if g.right != nil && g.right(j) {
+				b.WriteString(pad)
+				pad = ""
+			}
 			b.WriteString(c.paint(cell.colour, cell.text))
 			if j < last {
-				b.WriteString(strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell.text)+2))
+				b.WriteString(pad + "  ")
 			}
 		}
 		lines[i] = b.String()

@@ -53,7 +53,7 @@ func (s *Service) list(ctx context.Context, req orders.ListOrders) (orders.Order
 	for _, e := range found.Entries {
 		answer.Orders = append(answer.Orders, orders.Summary{
 			OrderID: e.Key, CustomerID: e.Row.Customer, Status: e.Row.Status, Total: e.Row.Total,
-			PlacedAt: e.Row.Placed, Version: e.Version,
+			PlacedAt: e.Row.Placed.UTC(), Version: e.Version,
 		})
 	}
 	return answer, nil

@@ -34,7 +34,7 @@ func (s *Service) report(ctx context.Context, req orders.ReportOrders) (orders.F
 		Top: cmp.Or(req.Top, orders.DefaultTop),
 	})
 	if err != nil {
-		return orders.Figures{}, err
+		return orders.Figures{}, s.listed.Unreadable(ctx, err)
 	}
 	if len(figures.Revenue) > orders.MaxRevenues {
 		return orders.Figures{}, orders.ErrReportTooLarge.At("/until")

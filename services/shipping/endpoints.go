@@ -129,5 +129,5 @@ func foreign(err error) error {
 }
 
 func viewOf(orderID string, s domain.Shipment, version uint64) shipping.Shipment {
-	return shipping.Shipment{OrderID: orderID, ShipmentID: s.ID, Status: s.Status, Due: s.Due, Version: version}
+	return shipping.Shipment{OrderID: orderID, ShipmentID: s.ID, Status: s.Status, Due: s.Due.UTC(), Version: version}
 }
