@@ -29,9 +29,10 @@ func (s *Set[V]) Decide(v *V) Decision {
 	}
 	b.value = reflect.ValueOf(v).Elem()
 	defer s.env.bindings.Put(b)
+	small := fit(b.value, s.env.limits)
 	for i := range s.rules {
 		r := &s.rules[i]
-		holds, err := r.holds(b)
+		holds, err := r.holds(b, small)
 		switch {
 		case err != nil:
 			return Decision{Outcome: Hold, Rule: r.Name, Reason: ReasonFailed, Err: err}
@@ -52,9 +53,10 @@ type Finding struct {
 // Explain asks every rule, for people who want to know why.
 func (s *Set[V]) Explain(v *V) []Finding {
 	b := &binding[V]{env: s.env, value: reflect.ValueOf(v).Elem()}
+	small := fit(b.value, s.env.limits)
 	list := make([]Finding, len(s.rules))
 	for i := range s.rules {
-		holds, err := s.rules[i].holds(b)
+		holds, err := s.rules[i].holds(b, small)
 		list[i] = Finding{Rule: s.rules[i].Name, Holds: holds, Err: err}
 	}
 	return list
@@ -62,8 +64,13 @@ func (s *Set[V]) Explain(v *V) []Finding {
 
 var errNoAnswer = errors.New("the condition is neither true nor false")
 
-func (r *compiled) holds(b cel.Activation) (bool, error) {
-	result, _, err := r.program.Eval(b)
+// holds evaluates the condition; small says that the variables are as small as declared.
+func (r *compiled) holds(b cel.Activation, small bool) (bool, error) {
+	program := r.program
+	if !small {
+		program = r.counted
+	}
+	result, _, err := program.Eval(b)
 	if err != nil {
 		return false, fmt.Errorf("rule %s: %w", r.Name, err)
 	}

@@ -16,7 +16,7 @@
 // function that reads a clock, a file or a network, none that is random, and times are
 // in UTC. That a decision ends: the cost of a set is estimated when it is read, from the
 // greatest sizes that the struct declares, and a set that may cost more than [MaxCost] is
-// refused; rules that loop are counted while they run, too, and stopped at the same limit.
+// refused; rules are counted while they run, too, and stopped at the same limit.
 // And that what goes wrong never accepts: a rule that fails holds.
 //
 // A set that was read does not change and may be used by many goroutines. Deciding takes a
@@ -27,9 +27,10 @@
 //
 // # Why it is so
 //
-// Only rules with a macro (all, exists, exists_one, filter, map) are counted while they
-// run. CEL has no other loop: a rule without one does each thing in it once at most, and
-// the estimate bounds it. Counting would double what such a rule costs.
+// Counting doubles what a rule costs, so it is left out where the estimate cannot be far
+// wrong: when all variables are as small as declared, which is looked at each time, and the
+// rule has no macro (all, exists, exists_one, filter, map; CEL has no other loop) or may
+// cost a tenth of the limit at most.
 //
 // A rule that fails does not let the next ones decide. It was written to catch something,
 // and nobody knows whether it would have.

@@ -38,6 +38,7 @@ type Env[V any] struct {
 	fields    []field
 	variables []Variable
 	sizes     sizes
+	limits    []limit
 	bindings  sync.Pool // of *binding[V]
 }
 
@@ -78,6 +79,7 @@ func NewEnv[V any]() (*Env[V], error) {
 		if err != nil {
 			return nil, err
 		}
+		e.limits = append(e.limits, limitsOf(f)...)
 		declared, isStruct := celType(f.Type)
 		if isStruct {
 			native = append(native, f.Type)
@@ -217,6 +219,58 @@ func shownType(declared *cel.Type) string {
 		return "duration"
 	}
 	return declared.String()
+}
+
+// limit is the greatest size of text or a list in a struct.
+type limit struct {
+	index []int
+	most  int
+	each  []limit // in the elements of a list
+}
+
+// limitsOf are the limits of a field and what is below it, which has been declared.
+func limitsOf(f reflect.StructField) (list []limit) {
+	declared, isStruct := celType(f.Type)
+	most, _ := strconv.Atoi(f.Tag.Get("max")) // it was read before
+	switch {
+	case isStruct:
+		for inner := range f.Type.Fields() {
+			for _, l := range limitsOf(inner) {
+				l.index = append([]int{f.Index[0]}, l.index...)
+				list = append(list, l)
+			}
+		}
+	case declared.Kind() == types.StringKind:
+		list = []limit{{index: f.Index, most: most}}
+	case declared.Kind() == types.ListKind:
+		l := limit{index: f.Index, most: most}
+		for inner := range f.Type.Elem().Fields() {
+			l.each = append(l.each, limitsOf(inner)...)
+		}
+		list = []limit{l}
+	}
+	return list
+}
+
+// fit reports whether everything in a struct is as small as it was declared to be.
+func fit(v reflect.Value, limits []limit) bool {
+	for i := range limits {
+		l := &limits[i]
+		f := v.FieldByIndex(l.index)
+		n := f.Len()
+		if n > l.most {
+			return false
+		}
+		if len(l.each) == 0 {
+			continue
+		}
+		for j := range n {
+			if !fit(f.Index(j), l.each) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // sizes are the greatest sizes of text and lists, by their path in the words of the

@@ -2,6 +2,7 @@ package rule_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/ordermesh/ordermesh/bus/rule"
@@ -50,7 +51,9 @@ func parseAndDecide(t *testing.T, env *rule.Env[variables], data []byte) {
 	if cost, _ := set.Cost(); cost > rule.MaxCost {
 		t.Fatalf("%q may cost %d", data, cost)
 	}
-	for _, v := range []*variables{some(), {}} {
+	large := some()
+	large.Parcel.Items = slices.Repeat(large.Parcel.Items, 100) // more than declared
+	for _, v := range []*variables{some(), {}, large} {
 		first, second := set.Decide(v), set.Decide(v)
 		if first.Outcome != second.Outcome || first.Rule != second.Rule || (first.Err == nil) != (second.Err == nil) {
 			t.Fatalf("%q: %+v, then %+v", data, first, second)

@@ -257,6 +257,25 @@ func TestCountedWhileItRuns(t *testing.T) {
 	t.Logf("stopped after %s", time.Since(begin).Round(time.Microsecond))
 }
 
+// TestLargeText: text that is larger than declared, in a list or not, is counted, too.
+func TestLargeText(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	for when, v := range map[string]*variables{
+		"parcel.items.exists(i, i.name.matches('(a|b)*z'))": {Parcel: parcel{Items: []item{{Name: strings.Repeat("ab", 1<<20)}}}},
+		"parcel.country.matches('(a|b)*z')":                 {Parcel: parcel{Country: strings.Repeat("ab", 1<<20)}},
+	} {
+		set, err := e.Parse([]byte(one(when)))
+		check(t, err)
+		if got := set.Decide(v); got.Outcome != rule.Hold || got.Err == nil || !strings.Contains(got.Err.Error(), "cost limit") {
+			t.Errorf("%s: %+v", when, got)
+		}
+		if got := set.Decide(some()); got.Outcome != rule.Accept {
+			t.Errorf("%s: %+v", when, got)
+		}
+	}
+}
+
 // TestTogether: many goroutines use one set and see their own variables.
 func TestTogether(t *testing.T) {
 	t.Parallel()

@@ -20,8 +20,9 @@ const (
 	MaxSize = 4 << 10 // bytes of the JSON
 	MaxCost = 100_000 // what it may cost at most, in CEL's units: some tens of nanoseconds each
 
-	maxReason   = 200 // characters
-	maxProblems = 10  // of one rule that are told
+	cheap       = MaxCost / 10 // what a rule with a loop may cost that is not counted while it runs
+	maxReason   = 200          // characters
+	maxProblems = 10           // of one rule that are told
 )
 
 // Outcome is what a decision can be.
@@ -62,7 +63,8 @@ type Set[V any] struct {
 // compiled is a rule that can be evaluated.
 type compiled struct {
 	Rule
-	program cel.Program
+	program cel.Program // when the variables are as small as declared
+	counted cel.Program // when they are not
 	cost    uint64
 }
 
@@ -186,21 +188,30 @@ func (s *Set[V]) add(r Rule) Problems {
 	if estimate.Max > MaxCost {
 		return Problems{{Rule: r.Name, Message: fmt.Sprintf("it may cost %s, more than %d", costText(estimate), MaxCost)}}
 	}
-	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if loops(checked.NativeRep().Expr()) {
-		options = append(options, cel.CostLimit(MaxCost))
-	}
-	program, err := s.env.cel.Program(checked, options...)
+	ready, err := s.plan(checked, estimate.Max)
 	if err != nil {
 		return Problems{{Rule: r.Name, Message: err.Error()}}
 	}
 	s.note(checked.NativeRep())
 	s.cost += estimate.Max
-	if r.Reason == "" {
-		r.Reason = r.Name
+	if ready.Rule = r; r.Reason == "" {
+		ready.Reason = r.Name
 	}
-	s.rules = append(s.rules, compiled{Rule: r, program: program, cost: estimate.Max})
+	s.rules = append(s.rules, ready)
 	return nil
+}
+
+// plan makes the programs of a rule: see the package comment for which are counted.
+func (s *Set[V]) plan(checked *cel.Ast, cost uint64) (c compiled, err error) {
+	c.cost = cost
+	if c.counted, err = s.env.cel.Program(checked, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(MaxCost)); err != nil {
+		return c, err
+	}
+	c.program = c.counted
+	if loop := loops(checked.NativeRep().Expr()); !loop || cost <= cheap {
+		c.program, err = s.env.cel.Program(checked, cel.EvalOptions(cel.OptOptimize))
+	}
+	return c, err
 }
 
 func costText(c cost.Estimate) string {

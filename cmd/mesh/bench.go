@@ -26,6 +26,7 @@ func benchmarks() []benchmark {
 	return []benchmark{
 		{"rpc", "request and reply, beside nats.go by hand", bench.RPC},
 		{"overload", "a server that is offered ten times what it can do", bench.Overload},
+		{"config", "changes of settings and rules until three instances run them, beside watchers by hand", bench.Live},
 		{"append", "commands on entities, beside compare-and-append by hand; cold loads", bench.Append},
 		{"consume", "a durable consumer, beside a Consume loop by hand", bench.Consume},
 		{"flow", "flows of three steps, beside as many appends by hand", bench.Flow},
