@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -103,6 +104,9 @@ func (p *Projection[E, R]) read(m *nats.Msg, at pull.Position) message[E] {
 // foldAll folds what was read until ctx ends or the store refuses; at follows the
 // checkpoint.
 func (p *Projection[E, R]) foldAll(ctx context.Context, from source, at *Checkpoint, read <-chan []message[E]) error {
+	if p.end > 0 && from.pending == 0 {
+		return errEnd
+	}
 	if at.Sequence > 0 && from.pending == 0 { // no first message will come
 		if err := from.missing(*at); err != nil {
 			return err
@@ -166,8 +170,9 @@ func (p *Projection[E, R]) settle(ctx context.Context, from source, at *Checkpoi
 // apply folds messages into the rows that they touch, up to the first that does not
 // follow on its entity's history, and stores all at once.
 func (p *Projection[E, R]) apply(ctx context.Context, from source, at *Checkpoint, messages []message[E]) error {
+	messages, done := p.untilEnd(messages)
 	if len(messages) == 0 {
-		return nil
+		return done
 	}
 	f, err := p.load(ctx, messages)
 	if err != nil {
@@ -191,7 +196,26 @@ func (p *Projection[E, R]) apply(ctx context.Context, from source, at *Checkpoin
 	if stored := p.move(ctx, at, to, f.changes()); stored != nil {
 		return stored
 	}
-	return err
+	return errors.Join(err, done)
+}
+
+// errEnd ends a fold that was to go up to a sequence.
+var errEnd = errors.New("the fold has come to its end")
+
+// untilEnd cuts off what comes after the end, and says when that is reached.
+func (p *Projection[E, R]) untilEnd(messages []message[E]) ([]message[E], error) {
+	if p.end == 0 || len(messages) == 0 {
+		return messages, nil
+	}
+	for i := range messages {
+		if messages[i].at.Sequence > p.end {
+			return messages[:i], errEnd
+		}
+	}
+	if last := messages[len(messages)-1].at; last.Sequence == p.end || last.Pending == 0 {
+		return messages, errEnd
+	}
+	return messages, nil
 }
 
 // move stores changes and the checkpoint.

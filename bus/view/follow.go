@@ -96,11 +96,16 @@ func (p *Projection[E, R]) consume(ctx context.Context, at Checkpoint) (source, 
 	}, nil
 }
 
-// forget deletes the consumer; should that fail it goes by itself.
+// forget drops what has not been read, and the consumer.
 func (p *Projection[E, R]) forget(name string) {
 	for len(p.queue) > 0 {
 		<-p.queue
 	}
+	p.drop(name)
+}
+
+// drop deletes a consumer; should that fail it goes by itself.
+func (p *Projection[E, R]) drop(name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := p.conn.JetStream().DeleteConsumer(ctx, p.events.Info().Stream, name); err != nil {

@@ -37,6 +37,7 @@ type Projection[E, R any] struct {
 	shared     Shared // nil for a store of this process alone
 	fold       Fold[E, R]
 	acceptGaps bool
+	end        uint64 // the last sequence that counts; 0 for no end
 
 	queue   chan *nats.Msg
 	skipped prometheus.Counter
@@ -118,6 +119,9 @@ func (p *Projection[E, R]) lead(ctx context.Context) error {
 	defer p.setLeads(false)
 	for {
 		at, err := p.follow(ctx)
+		if ctx.Err() == nil && errors.Is(err, ErrMoved) && p.pause(ctx) {
+			continue // it was rebuilt, or another one is elected and this one is about to hear of it
+		}
 		if ctx.Err() != nil || !halts(err) {
 			return err
 		}
@@ -128,6 +132,16 @@ func (p *Projection[E, R]) lead(ctx context.Context) error {
 			return err
 		}
 		p.standStill(ctx, at)
+	}
+}
+
+// pause reports whether there is time for another try.
+func (p *Projection[E, R]) pause(ctx context.Context) bool {
+	select {
+	case <-time.After(pauseMin):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

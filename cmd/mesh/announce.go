@@ -43,7 +43,7 @@ func (d *devMesh) announce() error {
 		fmt.Fprintf(table, "  HTTP\t%s\t%s\n", note.HTTP, c.dim("/livez  /readyz?verbose  /metrics"))
 	}
 	if note.Database != "" {
-		fmt.Fprintf(table, "  views\t%s\t%s\n", note.Database, c.dim("in PostgreSQL"))
+		fmt.Fprintf(table, "  views\t%s\t%s\n", note.Database, c.dim("DATABASE_URL for 'mesh view verify'"))
 	}
 	fmt.Fprintf(table, "  data\t%s\t\n", note.Data)
 	if err := table.Flush(); err != nil {

@@ -29,6 +29,7 @@ func benchmarks() []benchmark {
 		{"config", "changes of settings and rules until three instances run them, beside watchers by hand", bench.Live},
 		{"append", "commands on entities, beside compare-and-append by hand; cold loads", bench.Append},
 		{"consume", "a durable consumer, beside a Consume loop by hand", bench.Consume},
+		{"view", "a view in PostgreSQL that works a stream off, beside a COPY of as many rows", bench.View},
 		{"flow", "flows of three steps, beside as many appends by hand", bench.Flow},
 		{"timers", "how late sleeping flows wake up, and what flows cost that sleep for long", bench.Timers},
 		{"orders", "orders from placed to delivered, beside a chain of as many appends, deliveries and calls", bench.Orders(startInstant)},

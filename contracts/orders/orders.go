@@ -188,6 +188,7 @@ type Orders struct {
 	Orders     []Summary `json:"orders"`
 	NextCursor string    `json:"next_cursor,omitzero"` // absent on the last page
 	Behind     uint64    `json:"behind"`               // messages that this view has not seen yet
+	Halted     bool      `json:"halted,omitzero"`      // the view stands still until somebody mends it; see mesh view status
 }
 
 // Summary is an order in a list.

@@ -37,7 +37,7 @@ func (s *Service) list(ctx context.Context, req catalog.ListProducts) (catalog.P
 	if err != nil {
 		return catalog.Products{}, err
 	}
-	list := catalog.Products{NextCursor: found.Next, Behind: found.Behind}
+	list := catalog.Products{NextCursor: found.Next, Behind: found.Behind, Halted: found.Halted != ""}
 	for _, e := range found.Entries {
 		list.Products = append(list.Products, productView(e.Key, e.Row.Product, e.Version))
 	}

@@ -40,7 +40,7 @@ func (s *Service) list(ctx context.Context, req inventory.ListStock) (inventory.
 	if err != nil {
 		return inventory.StockPage{}, err
 	}
-	answer := inventory.StockPage{NextCursor: found.Next, Behind: found.Behind}
+	answer := inventory.StockPage{NextCursor: found.Next, Behind: found.Behind, Halted: found.Halted != ""}
 	for _, e := range found.Entries {
 		answer.Stock = append(answer.Stock, inventory.Stock{
 			SKU: e.Key, OnHand: e.Row.OnHand, Reserved: e.Row.Reserved, Available: e.Row.Available(), Version: e.Version,

@@ -49,7 +49,7 @@ func (s *Service) list(ctx context.Context, req orders.ListOrders) (orders.Order
 	if err != nil {
 		return orders.Orders{}, err
 	}
-	answer := orders.Orders{NextCursor: found.Next, Behind: found.Behind}
+	answer := orders.Orders{NextCursor: found.Next, Behind: found.Behind, Halted: found.Halted != ""}
 	for _, e := range found.Entries {
 		answer.Orders = append(answer.Orders, orders.Summary{
 			OrderID: e.Key, CustomerID: e.Row.Customer, Status: e.Row.Status, Total: e.Row.Total,

@@ -42,7 +42,7 @@ func (s *Service) list(ctx context.Context, req payments.ListPayments) (payments
 	if err != nil {
 		return payments.Payments{}, err
 	}
-	answer := payments.Payments{NextCursor: found.Next, Behind: found.Behind}
+	answer := payments.Payments{NextCursor: found.Next, Behind: found.Behind, Halted: found.Halted != ""}
 	for _, e := range found.Entries {
 		answer.Payments = append(answer.Payments, viewOf(e.Key, e.Row.Payment, e.Version))
 	}

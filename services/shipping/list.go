@@ -42,7 +42,7 @@ func (s *Service) list(ctx context.Context, req shipping.ListShipments) (shippin
 	if err != nil {
 		return shipping.Shipments{}, err
 	}
-	answer := shipping.Shipments{NextCursor: found.Next, Behind: found.Behind}
+	answer := shipping.Shipments{NextCursor: found.Next, Behind: found.Behind, Halted: found.Halted != ""}
 	for _, e := range found.Entries {
 		answer.Shipments = append(answer.Shipments, viewOf(e.Key, e.Row.Shipment, e.Version))
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/ordermesh/ordermesh/bus/view"
 )
@@ -22,7 +23,7 @@ var _ view.Shared = (*Store[struct{}])(nil)
 // Share implements view.Shared over one connection of its own: its session listens, and
 // holds the lock that makes it the one that writes. The server drops the session, and
 // with it the lock, when this process dies, and when it freezes.
-func (s *Store[R]) Share(ctx context.Context, moved func(view.Checkpoint), lead func(context.Context) error) error {
+func (s *Store[R]) Share(ctx context.Context, told func(view.Checkpoint), lead func(context.Context) error) error {
 	if err := s.Migrate(ctx); err != nil {
 		return err
 	}
@@ -31,7 +32,7 @@ func (s *Store[R]) Share(ctx context.Context, moved func(view.Checkpoint), lead 
 		return fmt.Errorf("listen for %s: %w", s.Name(), classify(err))
 	}
 	defer m.leave()
-	m.store, m.moved = s, moved
+	m.store, m.told = s, told
 	return m.serve(ctx, lead)
 }
 
@@ -39,7 +40,7 @@ func (s *Store[R]) Share(ctx context.Context, moved func(view.Checkpoint), lead 
 type member[R any] struct {
 	store *Store[R]
 	conn  *pgx.Conn
-	moved func(view.Checkpoint)
+	told  func(view.Checkpoint)
 	leads bool
 }
 
@@ -96,7 +97,7 @@ func (m *member[R]) serve(ctx context.Context, lead func(context.Context) error)
 // listen closes elected once this session has the lock. It ends with ctx, without an
 // error, or with the connection.
 func (m *member[R]) listen(ctx context.Context, elected chan<- struct{}) error {
-	news := true // nothing is known yet
+	heard := moved // nothing is known yet
 	for ctx.Err() == nil {
 		if !m.leads {
 			if err := m.stand(ctx); err != nil {
@@ -108,11 +109,11 @@ func (m *member[R]) listen(ctx context.Context, elected chan<- struct{}) error {
 		} else if err := m.ping(ctx); err != nil {
 			return ended(ctx, err)
 		}
-		if err := m.tell(ctx, news); err != nil {
+		if err := m.tell(ctx, heard); err != nil {
 			return ended(ctx, err)
 		}
 		var err error
-		if news, err = m.wait(ctx); err != nil {
+		if heard, err = m.wait(ctx); err != nil {
 			return ended(ctx, err)
 		}
 	}
@@ -139,34 +140,57 @@ func (m *member[R]) ping(ctx context.Context) error {
 	return m.conn.Ping(ctx)
 }
 
-// tell passes on where the store is. Who leads knows better.
-func (m *member[R]) tell(ctx context.Context, news bool) error {
-	if !news || m.leads {
+// news is what a member has heard.
+type news int
+
+const (
+	silence news = iota
+	moved        // somebody has moved the checkpoint
+	anew         // a generation has begun
+)
+
+// tell passes on where the store is. Who leads knows better, unless it begins anew.
+func (m *member[R]) tell(ctx context.Context, n news) error {
+	if n == silence || n == moved && m.leads {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	at, err := m.store.checkpoint(ctx, m.conn)
 	if err == nil {
-		m.moved(at)
+		m.told(at)
 	}
 	return err
 }
 
 // wait returns with news, or after a beat.
-func (m *member[R]) wait(ctx context.Context) (news bool, err error) {
+func (m *member[R]) wait(ctx context.Context) (news, error) {
 	wait, cancel := context.WithTimeout(ctx, beat)
 	defer cancel()
-	_, err = m.conn.WaitForNotification(wait)
+	first, err := m.conn.WaitForNotification(wait)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return false, nil
+		return silence, nil
 	}
-	over, cancel := context.WithCancel(ctx)
-	cancel()
-	for more := error(nil); more == nil; { // what else is there is old when the next question is asked
-		_, more = m.conn.WaitForNotification(over)
+	if err != nil {
+		return silence, err
 	}
-	return err == nil, err
+	heard := kind(first)
+	over, end := context.WithCancel(ctx)
+	end()
+	for { // what else is there already is old when the next question is asked
+		more, err := m.conn.WaitForNotification(over)
+		if err != nil {
+			return heard, nil
+		}
+		heard = max(heard, kind(more))
+	}
+}
+
+func kind(n *pgconn.Notification) news {
+	if n.Payload == anewPayload {
+		return anew
+	}
+	return moved
 }
 
 // Halt implements view.Shared.

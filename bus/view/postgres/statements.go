@@ -23,10 +23,17 @@ type statements struct {
 	upsert     string
 	provide    string // makes the temporary table
 	merge      string // its rows into the table
+	all        string // rows, in no order
+	forget     string // the checkpoint
+	take       string // another one's checkpoint
 	columns    []string
 	channel    string
 	notify     string
+	anew       string // notifies of a generation
 }
+
+// anewPayload tells a new generation from a step.
+const anewPayload = "anew"
 
 // checkpoints is the table of a schema that holds how far its views are.
 const checkpoints = "view_checkpoint"
@@ -58,8 +65,13 @@ func newStatements(schema, name string, columns []string) statements {
 		upsert:  "INSERT INTO " + table + " (" + names + ") VALUES (" + strings.Join(params, ", ") + ")" + conflict,
 		provide: "CREATE TEMPORARY TABLE IF NOT EXISTS " + temporary + " (LIKE " + table + " INCLUDING DEFAULTS) ON COMMIT DELETE ROWS",
 		merge:   "INSERT INTO " + table + " (" + names + ") SELECT " + names + " FROM " + temporary + conflict,
+		all:     "SELECT " + names + " FROM " + table,
+		forget:  "DELETE FROM " + state + " WHERE view = $1",
+		take: "UPDATE " + state + " SET sequence = $2, hash = $3, stream = $4, behind = $5, halted = '', generation = generation + 1, moved_at = now()" +
+			" WHERE view = $1",
 		channel: channel,
 		notify:  "NOTIFY " + channel,
+		anew:    "NOTIFY " + channel + ", '" + anewPayload + "'",
 	}
 }
 
@@ -78,4 +90,23 @@ func channelName(schema, name string) string {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(schema + "." + name))
 	return fmt.Sprintf("view_%x", h.Sum64())
+}
+
+// remove takes those rows out of the live table that are not in this one.
+func (s *statements) remove(live *statements) string {
+	return "DELETE FROM " + live.table + " AS old WHERE NOT EXISTS (SELECT FROM " + s.table + " AS new WHERE new.key = old.key)"
+}
+
+// replace puts those rows of this table into the live one that differ there.
+func (s *statements) replace(live *statements) string {
+	names := strings.Join(s.columns, ", ")
+	var sets, old, fresh []string
+	for _, c := range s.columns {
+		if c != "key" {
+			sets, old, fresh = append(sets, c+" = excluded."+c), append(old, "live."+c), append(fresh, "excluded."+c)
+		}
+	}
+	return "INSERT INTO " + live.table + " AS live (" + names + ") SELECT " + names + " FROM " + s.table +
+		" ON CONFLICT (key) DO UPDATE SET " + strings.Join(sets, ", ") +
+		" WHERE (" + strings.Join(old, ", ") + ") IS DISTINCT FROM (" + strings.Join(fresh, ", ") + ")"
 }

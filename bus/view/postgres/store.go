@@ -116,7 +116,7 @@ func (s *Store[R]) Reset(ctx context.Context) error {
 		if _, err := tx.Exec(ctx, s.sql.empty); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, s.sql.notify)
+		_, err := tx.Exec(ctx, s.sql.anew)
 		return err
 	}))
 }
