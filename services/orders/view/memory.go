@@ -17,7 +17,7 @@ type Memory struct {
 
 	mu        sync.RWMutex // rows and customers move together
 	customers map[string]*history
-	texts     map[string]string // products and customers: each text is kept once
+	texts     map[string]string // of rows and names of lists: each text is kept once
 }
 
 // NewMemory returns an empty view.
@@ -39,9 +39,8 @@ func (m *Memory) Apply(ctx context.Context, from, to view.Checkpoint, changes []
 	}
 	changes = slices.Clone(changes)
 	for i := range changes {
-		if _, known := before[changes[i].Key]; !known {
-			changes[i].Row = m.sharing(changes[i].Row)
-		}
+		old, known := before[changes[i].Key]
+		m.share(&changes[i], old, known)
 	}
 	if err := m.Memory.Apply(ctx, from, to, changes); err != nil {
 		return err
@@ -55,14 +54,28 @@ func (m *Memory) Apply(ctx context.Context, from, to view.Checkpoint, changes []
 	return nil
 }
 
-// sharing is a new row whose texts are those of other rows where they are the same.
-func (m *Memory) sharing(r Row) Row {
+// share puts the texts of what is there already in the place of equal ones: a row comes
+// with a copy of its own of each, which would stay in memory beside the others.
+func (m *Memory) share(c *view.Change[Row], old view.Entry[Row], known bool) {
+	r := &c.Row
 	r.Customer = m.shared(r.Customer)
-	r.Lines = slices.Clone(r.Lines)
-	for i := range r.Lines {
-		r.Lines[i].SKU = m.shared(r.Lines[i].SKU)
+	if known {
+		c.Key = old.Key
 	}
-	return r
+	if len(old.Row.Lines) == 0 {
+		r.Lines = slices.Clone(r.Lines)
+		for i := range r.Lines {
+			r.Lines[i].SKU = m.shared(r.Lines[i].SKU)
+		}
+	}
+	r.ID, r.Status, r.Total.Currency = c.Key, orders.Status(m.shared(string(r.Status))), m.shared(r.Total.Currency)
+	c.Places = slices.Clone(c.Places)
+	for i := range c.Places {
+		p := &c.Places[i]
+		if p.List = m.shared(p.List); p.Order == c.Key {
+			p.Order = c.Key
+		}
+	}
 }
 
 func (m *Memory) shared(text string) string {
