@@ -382,6 +382,31 @@ func TestHedge(t *testing.T) {
 	})
 }
 
+// TestDoor: who knows no policies has one all the same.
+func TestDoor(t *testing.T) {
+	t.Parallel()
+	calls := policy.Store()
+	e := executor(t, calls)
+	door := e.Door(policy.Call{Name: "redis"})
+	broken := errors.New("broken pipe")
+	if err := door.Do(t.Context(), func(context.Context) error { return nil }); err != nil || !door.IsClosed() {
+		t.Error(err)
+	}
+	for range calls.Breaker.Failures {
+		if err := door.Do(t.Context(), func(context.Context) error { return broken }); !errors.Is(err, broken) {
+			t.Error(err)
+		}
+	}
+	if err := door.Do(t.Context(), func(context.Context) error { return nil }); !errors.Is(err, policy.ErrOpen) || door.IsClosed() {
+		t.Errorf("after failures: %v", err)
+	}
+	calls.Breaker.Off = true
+	apply(t, e, calls, 1)
+	if !door.IsClosed() {
+		t.Error("closed by a breaker that is off")
+	}
+}
+
 // TestNoGarbage: a call without trouble allocates nothing.
 func TestNoGarbage(t *testing.T) {
 	e := executor(t, policy.Mesh())
