@@ -46,7 +46,7 @@ type breaker struct {
 func newBreaker(rules Breaker, tell func(State, string)) *breaker {
 	b := &breaker{rules: rules, tell: tell, since: time.Now()}
 	build := circuitbreaker.NewBuilder[any]().
-		WithSuccessThreshold(uint(rules.Successes)).WithDelay(rules.Open.Std()).OnStateChanged(b.changed)
+		WithSuccessThresholdRatio(uint(rules.Successes), uint(2*rules.Successes)).WithDelay(rules.Open.Std()).OnStateChanged(b.changed)
 	switch {
 	case rules.Rate > 0:
 		build = build.WithFailureRateThreshold(rules.Rate, uint(rules.Failures), rules.Within.Std())

@@ -41,15 +41,17 @@ func Mesh() Calls {
 }
 
 // Partner is for firms outside of the mesh. Whoever calls tries again as well, so that a
-// call does not repeat for long. The bulkhead leaves half of a service's goroutines to
-// those who do not need the partner.
+// call does not repeat for long. Some of a partner's calls always fail, by the card or the
+// address, and when they time out they do so together: the breaker counts a share and not a
+// row. The bulkhead leaves half of a service's goroutines to those who do not need the
+// partner.
 func Partner() Calls {
 	c := optional()
 	c.Timeout = Duration(10 * time.Second)
 	c.Retry = Retry{
 		Attempts: 3, First: Duration(20 * time.Millisecond), Factor: 2, Max: Duration(100 * time.Millisecond), Jitter: 0.5, Budget: 0.2, Reserve: 10,
 	}
-	c.Breaker = Breaker{Failures: 5, Successes: 2, Open: Duration(10 * time.Second)}
+	c.Breaker = Breaker{Failures: 5, Rate: 0.5, Within: Duration(5 * time.Second), Successes: 2, Open: Duration(10 * time.Second)}
 	c.Bulkhead.Off = false
 	return c
 }

@@ -43,8 +43,8 @@ func (c Calls) Validate() error {
 		return contract.ErrInvalid.At("/retry/max").Sayf("max must be at least first, %s", c.Retry.First)
 	case b.Of > 0 && b.Of < b.Failures:
 		return contract.ErrInvalid.At("/breaker/of").Sayf("of must be 0 or at least failures, %d", b.Failures)
-	case (b.Rate > 0) != (b.Within > 0):
-		return contract.ErrInvalid.At("/breaker/within").Sayf("rate and within belong together")
+	case b.Rate > 0 && b.Within == 0:
+		return contract.ErrInvalid.At("/breaker/within").Sayf("within must be more than 0s when there is a rate")
 	case b.Rate > 0 && b.Of > 0:
 		return contract.ErrInvalid.At("/breaker/of").Sayf("of does not go with rate")
 	case a.Initial < a.Least || a.Initial > a.Most:

@@ -26,6 +26,13 @@ func executor(t testing.TB, calls policy.Calls) *policy.Executor {
 	return e
 }
 
+// inARow is a partner whose breaker counts failures in a row.
+func inARow() policy.Calls {
+	calls := policy.Partner()
+	calls.Breaker = policy.Breaker{Failures: 5, Successes: 2, Open: policy.Duration(10 * time.Second)}
+	return calls
+}
+
 // once makes one attempt that ends with err and reports whether it was made.
 func once(e *policy.Executor, err error) (made bool, got error) {
 	_, got = policy.Guard(context.Background(), e, policy.Call{}, 0, func(context.Context, int) (int, error) {
@@ -42,12 +49,12 @@ func isState(t *testing.T, e *policy.Executor, want policy.State) {
 	}
 }
 
-// TestBreaker: failures in a row open it, probes close it after its time, a failed probe
-// opens it again.
+// TestBreaker: failures in a row open it, probes close it after its time, too many failed
+// probes open it again.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		e := executor(t, policy.Partner())
+		e := executor(t, inARow())
 		for range 4 {
 			once(e, errDown)
 		}
@@ -65,15 +72,19 @@ func TestBreaker(t *testing.T) {
 			t.Fatalf("made %v: %v, retry after %v", made, err, refusal.RetryAfter)
 		}
 		time.Sleep(6 * time.Second) //nolint:forbidigo // the bubble's clock
+		once(e, nil)
 		once(e, errDown)
+		once(e, errDown)
+		isState(t, e, policy.HalfOpen)
 		once(e, errDown)
 		isState(t, e, policy.Open)
+		once(e, nil)
 		time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's clock
 		once(e, nil)
 		isState(t, e, policy.HalfOpen)
 		once(e, contract.ErrInvalid) // an answer
 		isState(t, e, policy.Closed)
-		if c := e.Status().Counts; c.Opened != 2 || c.Kept != 2 || c.Attempts != 13 || c.Failures != 10 {
+		if c := e.Status().Counts; c.Opened != 2 || c.Kept != 2 || c.Attempts != 16 || c.Failures != 12 {
 			t.Errorf("%+v", c)
 		}
 	})
@@ -98,7 +109,7 @@ func TestFailures(t *testing.T) {
 func TestLateResults(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		e := executor(t, policy.Partner())
+		e := executor(t, inARow())
 		release := make(chan error)
 		hang := func() {
 			_, _ = policy.Guard(t.Context(), e, policy.Call{}, 0, func(context.Context, int) (int, error) { return 0, <-release })
@@ -123,11 +134,14 @@ func TestLateResults(t *testing.T) {
 			once(e, errDown)
 		}
 		time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's clock
-		once(e, context.Canceled)
-		once(e, context.Canceled)
+		for range 3 {
+			once(e, context.Canceled)
+		}
 		isState(t, e, policy.Open)
 		time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's clock
-		panics(t, e)
+		for range 3 {
+			panics(t, e)
+		}
 		isState(t, e, policy.Open)
 		time.Sleep(10 * time.Second) //nolint:forbidigo // the bubble's clock
 		once(e, nil)
@@ -167,12 +181,33 @@ func TestShare(t *testing.T) {
 	})
 }
 
+// TestFailingTogether: calls that time out at the same time, while others succeed, do not
+// open the breaker of a partner; an outage does.
+func TestFailingTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := executor(t, policy.Partner())
+		for range 60 {
+			once(e, nil)
+		}
+		time.Sleep(2 * time.Second) //nolint:forbidigo // the bubble's clock
+		for range 40 {
+			once(e, contract.ErrDeadline)
+		}
+		isState(t, e, policy.Closed)
+		for range 20 {
+			once(e, errDown)
+		}
+		isState(t, e, policy.Open)
+	})
+}
+
 // TestApply: a changed policy keeps what it does not change; an open breaker stays open
 // under changed rules.
 func TestApply(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		calls := policy.Partner()
+		calls := inARow()
 		e := executor(t, calls)
 		for range 4 {
 			once(e, errDown)
@@ -440,7 +475,7 @@ func BenchmarkCall(b *testing.B) {
 // the fault.
 func TestParse(t *testing.T) {
 	t.Parallel()
-	base := policy.Partner()
+	base := inARow()
 	got, err := policy.Parse([]byte(`{"breaker":{"open":"30s"},"bulkhead":{"off":true},"retry":{"jitter":0.25}}`), base)
 	want := base
 	want.Breaker.Open, want.Bulkhead.Off, want.Retry.Jitter = policy.Duration(30*time.Second), true, 0.25

@@ -84,7 +84,7 @@ func TestLive(t *testing.T) {
 	runs := func(revision uint64, what string) {
 		bustest.Eventually(t, patience, func() bool { return bank.Status().Revision == revision }, what)
 	}
-	good := put(`{"breaker":{"failures":2,"open":"1h"}}`)
+	good := put(`{"breaker":{"failures":2,"rate":0,"open":"1h"}}`)
 	runs(good, "the first document")
 	once(bank, errDown)
 	once(bank, errDown)
@@ -115,7 +115,7 @@ func TestLive(t *testing.T) {
 	}()
 	var last uint64
 	for i := range 100 { // the last of many wins
-		last = put(`{"breaker":{"failures":2,"open":"1h"},"retry":{"attempts":` + string(rune('1'+i%9)) + `}}`)
+		last = put(`{"breaker":{"failures":2,"rate":0,"open":"1h"},"retry":{"attempts":` + string(rune('1'+i%9)) + `}}`)
 	}
 	runs(last, "the last of 100 documents")
 	if s := bank.Status(); s.Breaker != policy.Open || s.Calls.Retry.Attempts != 1 {
