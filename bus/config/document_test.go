@@ -103,53 +103,51 @@ func TestDocument(t *testing.T) {
 // log, metrics, status and event say so.
 func TestBadDocuments(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ bad, says string }{
-		"not JSON":       {"hello", "JSON"},
-		"empty":          {"", "JSON"},
-		"wrong type":     {`{"say":7}`, "/say"},
-		"unknown member": {`{"say":"a","loud":true}`, "loud"},
-		"refused":        {"{}", "says nothing"},
-		"not UTF-8":      {"{\"say\":\"\xff\"}", "UTF-8"},
-		"too large":      {`{"say":"` + strings.Repeat("x", 64<<10) + `"}`, "more than 65536"},
-		"panic":          {`{"say":"boom"}`, "a parser with a fault"},
+	logged, registry := &output{}, prometheus.NewRegistry()
+	tel, err := telemetry.New(telemetry.Config{Writer: logged, Level: slog.LevelInfo, Registry: registry})
+	check(t, err)
+	b := bustest.Server(t, bustest.WithServices(shop))
+	conn := b.Dial(t, bustest.WithTelemetry(tel))
+	kv := policies(t, conn)
+	s, err := config.OpenDocuments(t.Context(), conn)
+	check(t, err)
+	good := put(t, kv, greetingKey, `{"say":"hello"}`)
+	d, _ := follow(t, conn)
+	var bad uint64
+	for n, c := range []struct{ name, text, says string }{
+		{"not JSON", "hello", "JSON"},
+		{"empty", "", "JSON"},
+		{"wrong type", `{"say":7}`, "/say"},
+		{"unknown member", `{"say":"a","loud":true}`, "loud"},
+		{"refused", "{}", "says nothing"},
+		{"not UTF-8", "{\"say\":\"\xff\"}", "UTF-8"},
+		{"too large", `{"say":"` + strings.Repeat("x", 64<<10) + `"}`, "more than 65536"},
+		{"panic", `{"say":"boom"}`, "a parser with a fault"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			logged, registry := &output{}, prometheus.NewRegistry()
-			tel, err := telemetry.New(telemetry.Config{Writer: logged, Level: slog.LevelInfo, Registry: registry})
-			check(t, err)
-			b := bustest.Server(t, bustest.WithServices(shop))
-			conn := b.Dial(t, bustest.WithTelemetry(tel))
-			kv := policies(t, conn)
-			good := put(t, kv, greetingKey, `{"say":"hello"}`)
-			d, _ := follow(t, conn)
-			bad := put(t, kv, greetingKey, c.bad)
-			looked(t, d, bad)
-			says(t, d, "hello", good)
-			if r := d.Status().Refused; len(r) != 1 || r[0].Key != greetingKey || r[0].Revision != bad || !strings.Contains(r[0].Reason, c.says) {
-				t.Errorf("status: %+v", r)
-			}
-			bustest.Eventually(t, time.Minute, func() bool { return strings.Contains(logged.String(), "last good value stays") }, "a line in the log")
-			if n := metric(t, registry, telemetry.Namespace+"_policy_refusals_total"); n != 1 {
-				t.Errorf("%v refusals are counted", n)
-			}
-			s, err := config.OpenDocuments(t.Context(), conn)
-			check(t, err)
-			bustest.Eventually(t, time.Minute, func() bool {
-				told, err := s.Refusals(t.Context(), "shop", "greeting")
-				running, err2 := s.Instances(t.Context(), "*", "*")
-				return err == nil && err2 == nil && len(told) == 1 && told[0].Revision == bad &&
-					len(running) == 1 && running[0].Runs == good && running[0].Revision == bad && running[0].Document == "greeting"
-			}, "report and event")
-			late, _ := follow(t, b.Dial(t))
-			says(t, late, "hello", good)
-			next := put(t, kv, greetingKey, `{"say":"again"}`)
-			looked(t, d, next)
-			says(t, d, "again", next)
-			if r := d.Status().Refused; len(r) != 0 {
-				t.Errorf("still refused: %+v", r)
-			}
-		})
+		bad = put(t, kv, greetingKey, c.text)
+		looked(t, d, bad)
+		says(t, d, "hello", good)
+		if r := d.Status().Refused; len(r) != 1 || r[0].Key != greetingKey || r[0].Revision != bad || !strings.Contains(r[0].Reason, c.says) {
+			t.Errorf("%s: status %+v", c.name, r)
+		}
+		bustest.Eventually(t, time.Minute, func() bool { return strings.Count(logged.String(), "last good value stays") == n+1 }, "a line in the log")
+		if counted := metric(t, registry, telemetry.Namespace+"_policy_refusals_total"); int(counted) != n+1 {
+			t.Errorf("%s: %v refusals are counted", c.name, counted)
+		}
+	}
+	bustest.Eventually(t, time.Minute, func() bool {
+		told, err := s.Refusals(t.Context(), "shop", "greeting")
+		running, err2 := s.Instances(t.Context(), "*", "*")
+		return err == nil && err2 == nil && len(told) == 1 && told[0].Revision == bad &&
+			len(running) == 1 && running[0].Runs == good && running[0].Revision == bad && running[0].Document == "greeting"
+	}, "report and event")
+	late, _ := follow(t, b.Dial(t))
+	says(t, late, "hello", good)
+	next := put(t, kv, greetingKey, `{"say":"again"}`)
+	looked(t, d, next)
+	says(t, d, "again", next)
+	if r := d.Status().Refused; len(r) != 0 {
+		t.Errorf("still refused: %+v", r)
 	}
 }
 

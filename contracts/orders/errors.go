@@ -22,6 +22,9 @@ var (
 	// ErrReportTooLarge refuses a report over many currencies and days.
 	ErrReportTooLarge = contract.NewError(contract.Unprocessable, "report_too_large", "the report has more lines than an answer can carry: ask for fewer days")
 
+	// ErrHistory is answered while rules ask for what the view of orders has not read yet.
+	ErrHistory = contract.NewError(contract.Unavailable, "history_unread", "what customers have ordered before is being read; try again")
+
 	// ErrUndelivered and those after it are the refusals of refunds.
 	ErrUndelivered    = contract.NewError(contract.FailedPrecondition, "order_not_delivered", "only a delivered order is refunded; one that is not dispatched can be cancelled")
 	ErrRefunded       = contract.NewError(contract.FailedPrecondition, "order_refunded", "everything that was paid is refunded or being refunded")

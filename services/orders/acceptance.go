@@ -3,6 +3,7 @@ package orders
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -67,22 +68,38 @@ func (a *acceptance) decide(ctx context.Context, c *domain.Place) error {
 	if err != nil {
 		return nil //nolint:nilerr // it will not be stored, and storing says why
 	}
-	var history *orders.CustomerHistory
-	if rules.Uses(customerVariable) {
-		if err := a.awaitView(ctx); err != nil {
+	if !rules.Uses(customerVariable) {
+		c.Acceptance = Judge(rules, revision, placed, nil)
+	} else {
+		summary, err := a.customer(ctx, placed.CustomerID)
+		switch {
+		case errors.Is(err, orders.ErrHistory):
 			return err
-		}
-		summary, err := a.view.Customer(ctx, placed.CustomerID)
-		if err != nil {
+		case err != nil:
 			c.Acceptance = Failed(revision, fmt.Errorf("the customer's history: %w", err))
-			a.note(ctx, c.Acceptance)
-			return nil
+		default:
+			c.Acceptance = Judge(rules, revision, placed, HistoryOf(summary, placed))
 		}
-		history = HistoryOf(summary, placed)
 	}
-	c.Acceptance = Judge(rules, revision, placed, history)
 	a.note(ctx, c.Acceptance)
 	return nil
+}
+
+// customerShare is how much of the time that is left for placing an order may be spent on
+// finding out about its customer.
+const customerShare = 2
+
+// customer reads what is known of a customer.
+func (a *acceptance) customer(ctx context.Context, id string) (ordersview.Summary, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		share, cancel := context.WithTimeout(ctx, time.Until(deadline)/customerShare)
+		defer cancel()
+		ctx = share
+	}
+	if err := a.awaitView(ctx); err != nil {
+		return ordersview.Summary{}, err
+	}
+	return a.view.Customer(ctx, id)
 }
 
 // note counts a decision, and logs a rule that failed.
@@ -112,7 +129,7 @@ func (a *acceptance) awaitView(ctx context.Context) error {
 		select {
 		case <-time.After(lookAgain):
 		case <-ctx.Done():
-			return contract.ErrUnavailable.Sayf("what customers have ordered before is being read; try again")
+			return orders.ErrHistory
 		}
 	}
 	return nil
