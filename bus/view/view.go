@@ -17,7 +17,16 @@
 // continues after the last row even if rows came or went meanwhile.
 //
 // Events of a type that this build does not know are left out, and messages that are
-// not ours or damaged are reported and left out: a view never stops for them.
+// not ours or damaged are reported and left out: a view never stops for them. It stands
+// still where going on would hide a loss: when versions of an entity are missing
+// ([ErrGap]), when the checkpoint is beyond the end of the stream ([ErrAhead]) or another
+// message is there ([ErrReplaced]), and when its store refuses a row ([ErrRefused]). It
+// says so with the remedy in its pages, its [Status] and a metric, and looks again now
+// and then; its service goes on. Memory begins again over another history by itself.
+//
+// Instances of a service can share a store ([Shared]), such as a table of
+// bus/view/postgres. [Rebuild] fills one anew beside the one that is read, [Verify]
+// compares one with a fold of the stream.
 package view
 
 import (

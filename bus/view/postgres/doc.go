@@ -46,6 +46,6 @@
 // ordinary errors, to be tried again. What trying again does not mend, such as a value
 // that a column refuses or a missing right, wraps [view.ErrRefused].
 //
-// It needs connections of its own to the server: a pooler between the two must pool
-// sessions, not transactions.
+// It needs PostgreSQL 14 or newer, and connections of its own to the server: a pooler
+// between the two must pool sessions, not transactions.
 package postgres
