@@ -5,6 +5,8 @@
 package catalog
 
 import (
+	"strconv"
+
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/money"
 	"github.com/ordermesh/ordermesh/contracts/page"
@@ -17,6 +19,8 @@ var (
 		contract.Doc("creates a product or replaces its name, price and whether it is sold"))
 	Get = contract.NewMethod[GetProduct, Product]("catalog", "get", contract.Read(),
 		contract.Doc("answers one product as it is now"))
+	Find = contract.NewMethod[FindProducts, FoundProducts]("catalog", "find", contract.Read(),
+		contract.Doc("answers several products as they are now, in the order of the request; what the catalog does not have is left out"))
 	List = contract.NewMethod[ListProducts, Products]("catalog", "list", contract.Lists(),
 		contract.Doc("lists products in the order of their SKUs"))
 )
@@ -53,6 +57,32 @@ func (r GetProduct) Validate() error {
 		return err
 	}
 	return contract.CheckID("/sku", r.SKU)
+}
+
+// MaxFound is how many products one request may ask for by their SKUs.
+const MaxFound = 100
+
+// FindProducts asks for several products.
+type FindProducts struct {
+	SKUs []string `json:"skus"`
+}
+
+// Validate refuses no SKU, too many and malformed ones.
+func (r FindProducts) Validate() error {
+	if len(r.SKUs) == 0 || len(r.SKUs) > MaxFound {
+		return contract.ErrInvalid.At("/skus").Sayf("name 1 to %d SKUs", MaxFound)
+	}
+	for i, sku := range r.SKUs {
+		if err := contract.CheckID("/skus/"+strconv.Itoa(i), sku); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FoundProducts are those of the wanted products that there are.
+type FoundProducts struct {
+	Products []Product `json:"products"`
 }
 
 // ListProducts asks for a page of products.

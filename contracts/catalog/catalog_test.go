@@ -24,6 +24,7 @@ func TestContract(t *testing.T) {
 	s := golden.New(t)
 	golden.Method(s, catalog.Put, put(), product)
 	golden.Method(s, catalog.Get, catalog.GetProduct{SKU: "TEA-001", MinVersion: 1}, product)
+	golden.Method(s, catalog.Find, catalog.FindProducts{SKUs: []string{"TEA-001", "TEA-404"}}, catalog.FoundProducts{Products: []catalog.Product{product}})
 	sold := true
 	golden.Method(s, catalog.List, catalog.ListProducts{
 		Active: &sold, SKUPrefix: "TEA", Reflects: &page.Reflects{ID: "TEA-001", Version: 1}, Limit: 20, Cursor: "VEVBLTAwMQ",
@@ -66,6 +67,9 @@ func TestValidateReads(t *testing.T) {
 	}{
 		"get *":           {catalog.GetProduct{SKU: "*"}, "/sku"},
 		"get version":     {catalog.GetProduct{SKU: "a", MinVersion: page.MaxVersion + 1}, "/min_version"},
+		"find nothing":    {catalog.FindProducts{}, "/skus"},
+		"find too much":   {catalog.FindProducts{SKUs: make([]string, catalog.MaxFound+1)}, "/skus"},
+		"find *":          {catalog.FindProducts{SKUs: []string{"a", "*"}}, "/skus/1"},
 		"list prefix":     {catalog.ListProducts{SKUPrefix: "a."}, "/sku_prefix"},
 		"list reflects >": {catalog.ListProducts{Reflects: &page.Reflects{ID: ">"}}, "/reflects/id"},
 		"list limit":      {catalog.ListProducts{Limit: -1}, "/limit"},

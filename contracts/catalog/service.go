@@ -6,7 +6,7 @@ import "github.com/ordermesh/ordermesh/bus/contract"
 var Descriptor = contract.Service{
 	Name: "catalog", Version: "1.0.0",
 	Doc:      "Products: names and prices.",
-	Serves:   []contract.MethodInfo{Put.Info(), Get.Info(), List.Info()},
+	Serves:   []contract.MethodInfo{Put.Info(), Get.Info(), Find.Info(), List.Info()},
 	Appends:  []contract.EventsInfo{Events.Info()},
 	Views:    []contract.EventsInfo{Events.Info()},
 	Settings: contract.SettingsOf[Settings](),

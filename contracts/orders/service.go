@@ -27,7 +27,7 @@ var Descriptor = contract.Service{
 	Doc:    "Orders from placed to delivered or cancelled.",
 	Serves: []contract.MethodInfo{Place.Info(), Get.Info(), List.Info(), Report.Info(), Cancel.Info(), Approve.Info(), Reject.Info(), Refund.Info()},
 	Calls: []contract.MethodInfo{
-		catalog.Get.Info(),
+		catalog.Find.Info(), catalog.Get.Info(), // get: earlier builds, while they still run
 		inventory.Reserve.Info(), inventory.Release.Info(), inventory.Commit.Info(),
 		payments.Key.Info(), payments.Authorize.Info(), payments.Capture.Info(), payments.Void.Info(), payments.Refund.Info(), payments.Charges.Info(),
 		shipping.Create.Info(), shipping.Track.Info(), shipping.Parcels.Info(),

@@ -48,6 +48,7 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	}
 	rpc.Handle(server, catalog.Put, s.put)
 	rpc.Handle(server, catalog.Get, s.get)
+	rpc.Handle(server, catalog.Find, s.find)
 	rpc.Handle(server, catalog.List, s.list)
 	return s, nil
 }

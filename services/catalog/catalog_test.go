@@ -66,6 +66,35 @@ func TestPutAndGet(t *testing.T) {
 	}
 }
 
+func TestFindLeavesOutWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	c := serve(t)
+	var skus []string
+	for i := range 40 {
+		sku := fmt.Sprintf("SKU-%02d", i)
+		if skus = append(skus, sku); i%3 > 0 {
+			put(t, c, sku, int64(i))
+		}
+	}
+	got, err := rpc.Call(t.Context(), c, wire.Find, wire.FindProducts{SKUs: skus})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []wire.Product
+	for i, sku := range skus {
+		if i%3 > 0 {
+			want = append(want, wire.Product{SKU: sku, Name: "Name of " + sku, Price: money.New(int64(i), "EUR"), Active: true, Version: 1})
+		}
+	}
+	if diff := cmp.Diff(want, got.Products); diff != "" {
+		t.Error(diff)
+	}
+	none, err := rpc.Call(t.Context(), c, wire.Find, wire.FindProducts{SKUs: []string{"SKU-00"}})
+	if err != nil || len(none.Products) != 0 {
+		t.Errorf("%+v, %v", none, err)
+	}
+}
+
 // TestALateRetryDoesNotBringTheOldPriceBack repeats a put under its key after another.
 func TestALateRetryDoesNotBringTheOldPriceBack(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,10 @@ package catalog
 
 import (
 	"context"
+	"errors"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/contracts/catalog"
@@ -37,6 +41,28 @@ func (s *Service) await(ctx context.Context, sku string, version uint64) (catalo
 		return catalog.Product{}, catalog.ErrUnknown
 	}
 	return productView(sku, p, now), nil
+}
+
+// findsAtOnce is how many products of one request are looked up at a time.
+const findsAtOnce = 16
+
+// find answers those of the products that there are.
+func (s *Service) find(ctx context.Context, req catalog.FindProducts) (catalog.FoundProducts, error) {
+	found := make([]catalog.Product, len(req.SKUs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(findsAtOnce)
+	for i, sku := range req.SKUs {
+		group.Go(func() (err error) {
+			if found[i], err = s.await(ctx, sku, 0); errors.Is(err, catalog.ErrUnknown) {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return catalog.FoundProducts{}, err
+	}
+	return catalog.FoundProducts{Products: slices.DeleteFunc(found, func(p catalog.Product) bool { return p.SKU == "" })}, nil
 }
 
 func productView(sku string, p domain.Product, version uint64) catalog.Product {

@@ -5,10 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/failpoint"
@@ -20,9 +19,6 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/orders"
 	"github.com/ordermesh/ordermesh/services/orders/domain"
 )
-
-// pricesAtOnce bounds how many products of one order are asked for at a time.
-const pricesAtOnce = 16
 
 // place places an order, or finds the one that the same request placed before. That
 // one is looked for before the catalog is asked, so that a retry succeeds also after
@@ -140,31 +136,34 @@ func (s *Service) placedBefore(
 	return forCaller(ctx, order), true, refusal(id, order.Acceptance)
 }
 
-// priced looks up every line in the catalog.
+// priced looks up every line in the catalog, with one call.
 func (s *Service) priced(ctx context.Context, lines []line.Line) ([]orders.Line, error) {
-	priced := make([]orders.Line, len(lines))
-	if len(lines) == 1 {
-		return priced, s.price(ctx, 0, lines[0], &priced[0])
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(pricesAtOnce)
+	skus := make([]string, len(lines))
 	for i, l := range lines {
-		group.Go(func() error { return s.price(ctx, i, l, &priced[i]) })
+		skus[i] = l.SKU
 	}
-	return priced, group.Wait()
+	found, err := rpc.Call(ctx, s.client, catalog.Find, catalog.FindProducts{SKUs: skus})
+	if err != nil {
+		return nil, err
+	}
+	priced := make([]orders.Line, len(lines))
+	for i, l := range lines {
+		if priced[i], err = price(i, l, found.Products); err != nil {
+			return nil, err
+		}
+	}
+	return priced, nil
 }
 
-func (s *Service) price(ctx context.Context, i int, l line.Line, to *orders.Line) error {
+// price is a line at the price that the catalog has found.
+func price(i int, l line.Line, found []catalog.Product) (orders.Line, error) {
 	field := "/lines/" + strconv.Itoa(i) + "/sku"
-	product, err := rpc.Call(ctx, s.client, catalog.Get, catalog.GetProduct{SKU: l.SKU})
+	at := slices.IndexFunc(found, func(p catalog.Product) bool { return p.SKU == l.SKU })
 	switch {
-	case errors.Is(err, catalog.ErrUnknown):
-		return orders.ErrProduct.At(field).Sayf("the catalog has no product %s", l.SKU)
-	case err != nil:
-		return err
-	case !product.Active:
-		return orders.ErrInactive.At(field).Sayf("product %s is not sold now", l.SKU)
+	case at < 0:
+		return orders.Line{}, orders.ErrProduct.At(field).Sayf("the catalog has no product %s", l.SKU)
+	case !found[at].Active:
+		return orders.Line{}, orders.ErrInactive.At(field).Sayf("product %s is not sold now", l.SKU)
 	}
-	*to = orders.Line{SKU: l.SKU, Name: product.Name, Quantity: l.Quantity, UnitPrice: product.Price}
-	return nil
+	return orders.Line{SKU: l.SKU, Name: found[at].Name, Quantity: l.Quantity, UnitPrice: found[at].Price}, nil
 }

@@ -159,7 +159,7 @@ func TestWhatCannotBeOrdered(t *testing.T) {
 func TestWithoutACatalogNothingIsPlaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	w.before("catalog.get", func(context.Context, string) error { return contract.ErrUnavailable })
+	w.before("catalog.find", func(context.Context, string) error { return contract.ErrUnavailable })
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if o, err := rpc.Call(ctx, w.client, wire.Place, request("c1", "tok_ok")); err == nil {

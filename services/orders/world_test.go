@@ -114,8 +114,8 @@ func (w *world) outside(t *testing.T) []*rpc.Server {
 		}
 		return s
 	}
-	shop := server("catalog", catalog.Get.Info())
-	rpc.Handle(shop, catalog.Get, w.getProduct)
+	shop := server("catalog", catalog.Find.Info())
+	rpc.Handle(shop, catalog.Find, w.findProducts)
 	shelf := server("inventory", inventory.Reserve.Info(), inventory.Release.Info(), inventory.Commit.Info())
 	rpc.Handle(shelf, inventory.Reserve, func(ctx context.Context, r inventory.ReserveLines) (inventory.Reservation, error) {
 		return w.shelf(ctx, inventory.Reserve.Info(), r.OrderID, map[inventory.Status]inventory.Status{"": inventory.Held})
@@ -141,17 +141,19 @@ func (w *world) outside(t *testing.T) []*rpc.Server {
 	return []*rpc.Server{shop, shelf, bank, post}
 }
 
-func (w *world) getProduct(ctx context.Context, r catalog.GetProduct) (catalog.Product, error) {
-	leave, err := w.enter(ctx, catalog.Get.Info(), "")
+func (w *world) findProducts(ctx context.Context, r catalog.FindProducts) (catalog.FoundProducts, error) {
+	leave, err := w.enter(ctx, catalog.Find.Info(), "")
 	if err != nil {
-		return catalog.Product{}, err
+		return catalog.FoundProducts{}, err
 	}
 	defer leave()
-	p, ok := w.products[r.SKU]
-	if !ok {
-		return catalog.Product{}, catalog.ErrUnknown
+	var found catalog.FoundProducts
+	for _, sku := range r.SKUs {
+		if p, ok := w.products[sku]; ok {
+			found.Products = append(found.Products, p)
+		}
 	}
-	return p, nil
+	return found, nil
 }
 
 // shelf moves an order's reservation where moves says, or leaves it.
