@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -47,12 +48,13 @@ func TestOverloadOverTheWire(t *testing.T) {
 	calls := policy.Mesh()
 	calls.Retry.Off, calls.Breaker.Off = true, true
 	client := rpc.NewClient(conn, rpc.WithPolicies(policy.Fixed(conn, calls)))
+	long, began := os.Getenv("MESH_LONG") == "1" || os.Getenv("MESH_CHAOS") != "", time.Now()
 	var served, refused [3]atomic.Int64
 	var all sync.WaitGroup
 	for i, callers := range []int{150, 150, 8} { // at a time; four are served
 		for range callers {
 			all.Go(func() {
-				for range 10 {
+				for n := 0; n < 10 || long && time.Since(began) < 30*time.Second; n++ {
 					_, err := rpc.Call(t.Context(), client, methods[i], greetReq{}, rpc.WithTimeout(patience))
 					switch e := contract.AsError(err); {
 					case err == nil:
@@ -70,7 +72,10 @@ func TestOverloadOverTheWire(t *testing.T) {
 	if n := served[0].Load() + served[1].Load() + served[2].Load(); begun.Load() != n || ended.Load() != n {
 		t.Errorf("%d are answered, %d were begun, %d ended", n, begun.Load(), ended.Load())
 	}
-	if served[2].Load() != 80 || refused[0].Load() == 0 {
-		t.Errorf("%d urgent calls are served, %d refused; %d lists are refused", served[2].Load(), refused[2].Load(), refused[0].Load())
+	for i, kind := range []string{"lists", "reads", "urgent"} {
+		t.Logf("%s: %d served, %d refused", kind, served[i].Load(), refused[i].Load())
+	}
+	if refused[2].Load() > 0 || refused[0].Load() == 0 {
+		t.Errorf("%d urgent calls and %d lists are refused", refused[2].Load(), refused[0].Load())
 	}
 }
