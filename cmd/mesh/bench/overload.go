@@ -34,8 +34,8 @@ type busyServer struct {
 // long time.
 func busyServers() []busyServer {
 	return []busyServer{
-		{"overload, 10ms", 16, pausing(10 * time.Millisecond)},
-		{"overload, 100ms", 64, pausing(100 * time.Millisecond)},
+		{"overload, 10ms", 4, pausing(10 * time.Millisecond)},
+		{"overload, 100ms", 16, pausing(100 * time.Millisecond)},
 	}
 }
 
