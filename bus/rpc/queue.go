@@ -24,7 +24,8 @@ const (
 	// burst is how long a request may have to wait in a queue that empties now and then.
 	burst = 100 * time.Millisecond
 	// shortest and longest bound how long a request may have to wait in a standing queue:
-	// as long as a handler takes, so that what is accepted takes twice as long at most.
+	// half of what a handler takes, so that what is accepted takes hardly longer than usual;
+	// a command twice as long, as more depends on it.
 	shortest = 5 * time.Millisecond
 	longest  = 100 * time.Millisecond
 	// starved is how long a request waits at most while others overtake it.
@@ -66,7 +67,7 @@ func (q *queue) offer(j job, now time.Duration) (refused []job) {
 		q.filled, q.moved = now, 0
 	}
 	mine := line(&j)
-	if mine < urgent && q.ahead(mine) >= q.room(now) {
+	if mine < urgent && q.ahead(mine) >= q.room(mine, now) {
 		if q.stands(now) {
 			q.shortUntil = now + calm
 		}
@@ -95,10 +96,13 @@ func (q *queue) ahead(mine int) int {
 }
 
 // room is how many requests may stand before one that is accepted.
-func (q *queue) room(now time.Duration) int {
+func (q *queue) room(mine int, now time.Duration) int {
 	wait := max(burst, q.handler)
 	if q.stands(now) {
-		wait = min(max(q.handler, shortest), longest)
+		wait = min(max(q.handler/2, shortest), longest)
+		if mine >= int(contract.PriorityCommand) {
+			wait *= 2
+		}
 	}
 	return min(max(int(wait/q.pace(now)), 1), q.most)
 }
