@@ -157,7 +157,10 @@ func roleSQL(service string) string {
 	return fmt.Sprintf(`BEGIN;
 SELECT pg_advisory_xact_lock(%d);
 DO $$ BEGIN
-	IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '%[2]s') THEN CREATE ROLE %[2]s; END IF;
+	BEGIN
+		IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '%[2]s') THEN CREATE ROLE %[2]s; END IF;
+	EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; -- made for another database just now
+	END;
 	IF NOT pg_has_role(current_user, '%[2]s', 'MEMBER') THEN GRANT %[2]s TO CURRENT_USER; END IF;
 	IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '%[3]s') THEN CREATE SCHEMA %[3]s AUTHORIZATION %[2]s; END IF;
 END $$;

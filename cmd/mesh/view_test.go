@@ -34,7 +34,8 @@ func runTool(t *testing.T, env []string, args ...string) (int, string) {
 // TestAViewThatStandsStillStopsNothing loses an event of a product.
 func TestAViewThatStandsStillStopsNothing(t *testing.T) {
 	t.Parallel()
-	mesh := startMesh(t, devArgs("--ephemeral")...)
+	mesh := launchMeshWith(t, []string{"DATABASE_URL="}, devArgs("--ephemeral")...)
+	mesh.awaitReady()
 	s := mesh.shop()
 	s.stock("TEE", 500, 10)
 	if code, out := runMesh(t, "view", "status", "--nats", mesh.note.NATS); code != exitGood || !strings.Contains(out, "product") || !strings.Contains(out, "memory") {
