@@ -76,6 +76,11 @@ func (c *Cache[V]) join(ctx context.Context, key string) *flight[V] {
 		c.fly(ctx, key, f)
 		return f
 	}
+	if e := c.fetch(ctx, key); e != nil { // which takes no time worth a goroutine
+		c.land(key, f, answer[V]{e, levelRemote}, nil)
+		c.running.Done()
+		return f
+	}
 	go func() {
 		defer c.running.Done()
 		c.fly(ctx, key, f)
@@ -83,29 +88,33 @@ func (c *Cache[V]) join(ctx context.Context, key string) *flight[V] {
 	return f
 }
 
-// fly reads and lands: the entry is in the near level before the next flight can begin.
-// The remote level gets it when nobody waits any more.
+// fly reads the source and lands. The remote level gets the entry when nobody waits any
+// more.
 func (c *Cache[V]) fly(ctx context.Context, key string, f *flight[V]) {
 	loading, cancel := context.WithTimeout(ctx, c.opts.loadTimeout)
 	defer cancel()
-	f.got, f.err = c.load(loading, key)
-	if f.err == nil {
-		c.keep(key, f.got.entry)
+	got, err := c.load(loading, key)
+	c.land(key, f, got, err)
+	if err == nil {
+		c.share(ctx, key, got.entry)
+	}
+}
+
+// land brings everybody the answer: the entry is in the near level before the next flight
+// of the key can begin.
+func (c *Cache[V]) land(key string, f *flight[V], got answer[V], err error) {
+	if err == nil {
+		c.keep(key, got.entry)
 	}
 	c.mu.Lock()
 	delete(c.flights, key)
 	c.mu.Unlock()
+	f.got, f.err = got, err
 	close(f.done)
-	if f.err == nil && f.got.from == levelSource {
-		c.share(ctx, key, f.got.entry)
-	}
 }
 
-// load asks the remote level, then the source.
+// load asks the source.
 func (c *Cache[V]) load(ctx context.Context, key string) (answer[V], error) {
-	if e := c.fetch(ctx, key); e != nil {
-		return answer[V]{e, levelRemote}, nil
-	}
 	select {
 	case c.loads <- struct{}{}:
 		defer func() { <-c.loads }()

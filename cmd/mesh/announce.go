@@ -19,6 +19,7 @@ type readyNote struct {
 	NATS     string   `json:"nats_url"`
 	HTTP     string   `json:"http_url,omitzero"`
 	Database string   `json:"database_url,omitzero"`
+	Redis    string   `json:"redis_url,omitzero"`
 	Data     string   `json:"data"`
 	PID      int      `json:"pid"`
 	Services []string `json:"services"`
@@ -28,7 +29,7 @@ type readyNote struct {
 func (d *devMesh) announce() error {
 	took := time.Since(d.cli.start)
 	note := readyNote{
-		Ready: true, ReadyMS: took.Milliseconds(), NATS: d.server.URL(), HTTP: d.web.url(), Database: d.backing.redacted(),
+		Ready: true, ReadyMS: took.Milliseconds(), NATS: d.server.URL(), HTTP: d.web.url(), Database: d.backing.redacted(), Redis: d.backing.redis.redacted(),
 		Data: d.directory, PID: os.Getpid(), Services: hostedNames(d.services),
 	}
 	if d.cli.json {
@@ -44,6 +45,9 @@ func (d *devMesh) announce() error {
 	}
 	if note.Database != "" {
 		fmt.Fprintf(table, "  views\t%s\t%s\n", note.Database, c.dim("DATABASE_URL for 'mesh view verify'"))
+	}
+	if note.Redis != "" {
+		fmt.Fprintf(table, "  cache\t%s\t%s\n", note.Redis, c.dim("in Redis, behind that of each service"))
 	}
 	fmt.Fprintf(table, "  data\t%s\t\n", note.Data)
 	if err := table.Flush(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/ordermesh/ordermesh/bus/cache"
 	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/view"
 	"github.com/ordermesh/ordermesh/bus/view/postgres"
@@ -23,7 +24,8 @@ import (
 type backing struct {
 	policies *policy.Set // of its calls
 
-	pool *pgxpool.Pool // of the service's own role, in its own schema; nil without PostgreSQL
+	pool   *pgxpool.Pool // of the service's own role, in its own schema; nil without PostgreSQL
+	remote cache.Remote  // where instances share what they have read; nil without Redis
 }
 
 // stored is the store of a view: the table in PostgreSQL, or its twin in memory.
@@ -38,6 +40,7 @@ func stored[R any](b backing, t postgres.Table[R]) (view.Store[R], error) {
 type backings struct {
 	database string // URL of PostgreSQL; "" for none
 	prepare  bool   // make roles and schemas that are missing
+	redis    *sharedRedis
 
 	mu    sync.Mutex
 	pools map[string]*pgxpool.Pool
@@ -71,11 +74,13 @@ func (b *backings) redacted() string {
 
 // of is what a service uses.
 func (b *backings) of(service string) (backing, error) {
+	used := backing{remote: b.redis.remote()}
 	if b.database == "" {
-		return backing{}, nil
+		return used, nil
 	}
-	pool, err := b.pool(service)
-	return backing{pool: pool}, err
+	var err error
+	used.pool, err = b.pool(service)
+	return used, err
 }
 
 // Limits of a pool, unless the URL has its own.
@@ -168,11 +173,12 @@ COMMIT;
 `, 0x726f6c65, role, schema)
 }
 
-// close ends the pools, once nothing uses them any more.
+// close ends the connections, once nothing uses them any more.
 func (b *backings) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, pool := range b.pools {
 		pool.Close()
 	}
+	b.redis.close()
 }

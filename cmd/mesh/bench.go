@@ -33,6 +33,7 @@ func benchmarks() []benchmark {
 		{"flow", "flows of three steps, beside as many appends by hand", bench.Flow},
 		{"timers", "how late sleeping flows wake up, and what flows cost that sleep for long", bench.Timers},
 		{"orders", "orders from placed to delivered, beside a chain of as many appends, deliveries and calls", bench.Orders(startInstant)},
+		{"cache", "products out of memory, Redis and the stream; a stampede, a Redis that never answers, a changed price", bench.Cache},
 	}
 }
 
@@ -67,8 +68,8 @@ func benchCommand(c *cli) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.Rounds < 1 || o.Stored < 1 || o.Sleepers < 1 || o.Duration <= 0 || slices.ContainsFunc(o.Concurrency, func(n int) bool { return n < 1 }) {
-				return usagef("--rounds, --duration, --stored, --sleepers and --concurrency must be positive")
+			if o.Rounds < 1 || o.Stored < 1 || o.Sleepers < 1 || o.Changes < 1 || o.Duration <= 0 || slices.ContainsFunc(o.Concurrency, func(n int) bool { return n < 1 }) {
+				return usagef("--rounds, --duration, --stored, --sleepers, --changes and --concurrency must be positive")
 			}
 			if o.Steps < 1 || o.StepTime < 0 || !slices.Contains([]string{"", bench.SyncAlways, bench.SyncInterval}, o.Sync) {
 				return usagef("--steps must be positive, --step-time not negative, --sync %s or %s", bench.SyncAlways, bench.SyncInterval)
@@ -81,11 +82,12 @@ func benchCommand(c *cli) *cobra.Command {
 	f.DurationVar(&o.Duration, "duration", 2*time.Second, "of one measurement")
 	f.IntSliceVar(&o.Concurrency, "concurrency", nil, "`numbers` of clients (default 1,16,128; of orders 1,64,256)")
 	f.StringSliceVar(&o.Transports, "transport", []string{bench.TCP, bench.Pipe}, "tcp (loopback), pipe (in process)")
-	f.IntVar(&o.Stored, "stored", 100_000, "append: entities in the stream that cold loads read from")
+	f.IntVar(&o.Stored, "stored", 100_000, "append, cache: entities in the stream that cold loads read from; for cache a twentieth of them")
 	f.IntVar(&o.Steps, "steps", 3, "flow: steps of a flow")
 	f.DurationVar(&o.StepTime, "step-time", 0, "flow: how long each step works")
 	f.StringVar(&o.Sync, "sync", "", "flow: only with an fsync \"always\", or at an \"interval\"")
 	f.IntVar(&o.Sleepers, "sleepers", 10_000, "timers: flows that sleep for a day")
+	f.IntVar(&o.Changes, "changes", 1000, "cache: changes of a price")
 	f.StringVar(&o.Dir, "dir", "", "where servers store (default the system's temporary folder)")
 	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile of the whole process to `file`, for go tool pprof")
 	f.BoolVar(&strict, "strict", false, "exit with code 1 when a goal is missed")

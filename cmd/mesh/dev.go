@@ -15,6 +15,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/embedded/natsd"
 	"github.com/ordermesh/ordermesh/embedded/postgres"
+	"github.com/ordermesh/ordermesh/embedded/redis"
 )
 
 const (
@@ -33,6 +34,7 @@ type devOptions struct {
 	ephemeral bool
 	seed      bool
 	postgres  bool
+	redis     bool
 	config    configFlags
 	log       slog.Level
 }
@@ -44,7 +46,8 @@ func devCommand(c *cli) *cobra.Command {
 		Long: "Run every service and an embedded NATS server in one process, on loopback only.\n" +
 			"Each service has its own connection, user and permissions, as in production;\n" +
 			"the nats CLI on this machine gets in without a password.\n" +
-			"Views are in memory; with --postgres, or in the server that DATABASE_URL names, they are in PostgreSQL.",
+			"Views are in memory; with --postgres, or in the server that DATABASE_URL names, they are in PostgreSQL.\n" +
+			"What was read is remembered in this process; with --redis, or with REDIS_URL, in Redis as well.",
 		Example: "  mesh dev\n  mesh dev --ephemeral --seed=false          # empty, and gone afterwards\n" +
 			"  mesh dev --data ./state --nats-port 4333   # a second one beside the first",
 		Args: exactly(),
@@ -56,6 +59,7 @@ func devCommand(c *cli) *cobra.Command {
 	f.StringVar(&o.data, "data", "", "`directory` of the data (default the XDG state folder, ordermesh)")
 	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep the data in a temporary directory and remove it at the end")
 	f.BoolVar(&o.postgres, "postgres", false, "keep views in a throw-away PostgreSQL out of this machine's programs")
+	f.BoolVar(&o.redis, "redis", false, "share what was read in a throw-away Redis out of this machine's program")
 	f.BoolVar(&o.seed, "seed", true, "put a small catalog with stock into an empty mesh")
 	o.config.add(f)
 	logFlag(f, &o.log)
@@ -117,6 +121,9 @@ func (o *devOptions) check() error {
 	if o.postgres && os.Getenv("DATABASE_URL") != "" {
 		return usagef("--postgres and DATABASE_URL contradict each other: use one of them")
 	}
+	if o.redis && os.Getenv("REDIS_URL") != "" {
+		return usagef("--redis and REDIS_URL contradict each other: use one of them")
+	}
 	if o.natsPort < 0 || o.natsPort > 65535 {
 		return usagef("--nats-port %d is no port: use 1 to 65535, or 0 for any free one", o.natsPort)
 	}
@@ -135,23 +142,40 @@ func (o *devOptions) check() error {
 
 // backings are what the services use beside NATS; stop ends what was started for it.
 func (o *devOptions) backings(ctx context.Context) (*backings, func() error, error) {
-	database, end := os.Getenv("DATABASE_URL"), func() error { return nil }
+	var ends []func() error
+	end := func() error {
+		var errs []error
+		for _, end := range ends {
+			errs = append(errs, end())
+		}
+		return errors.Join(errs...)
+	}
+	database, shared := os.Getenv("DATABASE_URL"), os.Getenv("REDIS_URL")
 	if o.postgres {
 		server, err := postgres.Start(ctx)
 		if err != nil {
 			return nil, nil, usagef("--postgres: %w", err)
 		}
-		database, end = server.URL("postgres"), server.Close
+		database, ends = server.URL("postgres"), append(ends, server.Close)
+	}
+	if o.redis {
+		server, err := redis.Start(ctx)
+		if err != nil {
+			return nil, nil, errors.Join(usagef("--redis: %w", err), end())
+		}
+		shared, ends = server.URL(), append(ends, server.Close)
 	}
 	b, err := newBackings(database, true)
+	if err == nil {
+		b.redis, err = openRedis(shared)
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, end())
 	}
-	stop := func() error {
+	return b, func() error {
 		b.close()
 		return end()
-	}
-	return b, stop, nil
+	}, nil
 }
 
 // directory returns where the data goes and what to do about it at the end.

@@ -81,7 +81,7 @@ var importRules = []importRule{
 		packages: `services/(payments|sandbox)`, own: []string{`bus`, `bus/(config|contract|eventstore|failpoint|policy|rpc|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`},
 		others: []string{"github.com/nats-io/nats.go/jetstream", "github.com/nats-io/nuid", "golang.org/x/sync/"},
 	},
-	{packages: `services/([a-z]+)`, own: []string{`bus`, `bus/(contract|event|eventstore|failpoint|flow|policy|config|rpc|rule|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`}, others: []string{"golang.org/x/sync/"}},
+	{packages: `services/([a-z]+)`, own: []string{`bus`, `bus/(cache|contract|event|eventstore|failpoint|flow|policy|config|rpc|rule|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`}, others: []string{"golang.org/x/sync/"}},
 
 	{packages: `embedded/postgres.*`, own: []string{`embedded/postgres`}, others: []string{"github.com/jackc/pgx"}},
 	{packages: `embedded/redis.*`, own: []string{`embedded/redis`}},

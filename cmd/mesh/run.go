@@ -34,7 +34,8 @@ func runCommand(c *cli) *cobra.Command {
 			"Services start in any order and wait for what they need. Profile dev creates missing streams;\n" +
 			"profile production refuses to start unless 'mesh topology check' is content.\n" +
 			"With DATABASE_URL, views are kept in PostgreSQL, for all instances together; profile dev makes\n" +
-			"missing roles and schemas, for production 'mesh view roles' prints them.\n\nServices: " + strings.Join(serviceNames(), ", "),
+			"missing roles and schemas, for production 'mesh view roles' prints them.\n" +
+			"With REDIS_URL, instances share what they have read; a Redis that is down costs time only.\n\nServices: " + strings.Join(serviceNames(), ", "),
 		Example: "  mesh run orders\n  mesh run payments shipping --nats nats://10.0.0.5:4222 --http :8081\n" +
 			"  mesh run orders --profile production --creds orders.creds",
 		ValidArgs: serviceNames(),
@@ -100,6 +101,9 @@ func runServices(ctx context.Context, c *cli, o runOptions, services []service) 
 		return err
 	}
 	defer backing.close()
+	if backing.redis, err = openRedis(os.Getenv("REDIS_URL")); err != nil {
+		return err
+	}
 	list := hostAll(services, o.profile, backing, func(ctx context.Context, name string) (*bus.Conn, error) {
 		defer o.announceWaiting(tel.For(name))()
 		return o.nats.dial(ctx, name, tel.For(name))

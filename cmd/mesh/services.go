@@ -54,14 +54,14 @@ func allServices() []service {
 			if err != nil {
 				return nil, err
 			}
-			return catalogservice.New(c, catalogservice.Config{Cache: get().Cache, View: listed})
+			return catalogservice.New(c, catalogservice.Config{Settings: get, Policies: b.policies, Cache: get().Cache, View: listed, Remote: b.remote})
 		}),
 		tunable(inventory.Descriptor, func(c *bus.Conn, b backing, get func() inventory.Settings) (*inventoryservice.Service, error) {
 			listed, err := stored(b, stocktable.Table())
 			if err != nil {
 				return nil, err
 			}
-			return inventoryservice.New(c, inventoryservice.Config{Cache: get().Cache, View: listed})
+			return inventoryservice.New(c, inventoryservice.Config{Settings: get, Policies: b.policies, Cache: get().Cache, View: listed, Remote: b.remote})
 		}),
 		tunable(orders.Descriptor, func(c *bus.Conn, b backing, get func() orders.Settings) (*ordersservice.Service, error) {
 			listed, err := storedOrders(b)

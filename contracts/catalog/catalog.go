@@ -18,9 +18,9 @@ var (
 	Put = contract.NewMethod[PutProduct, Product]("catalog", "put", contract.Idempotent(),
 		contract.Doc("creates a product or replaces its name, price and whether it is sold"))
 	Get = contract.NewMethod[GetProduct, Product]("catalog", "get", contract.Read(),
-		contract.Doc("answers one product as it is now"))
+		contract.Doc("answers one product as it is now, or was a moment ago"))
 	Find = contract.NewMethod[FindProducts, FoundProducts]("catalog", "find", contract.Read(),
-		contract.Doc("answers several products as they are now, in the order of the request; what the catalog does not have is left out"))
+		contract.Doc("answers several products, in the order of the request; what the catalog does not have is left out"))
 	List = contract.NewMethod[ListProducts, Products]("catalog", "list", contract.Lists(),
 		contract.Doc("lists products in the order of their SKUs"))
 )
@@ -44,11 +44,19 @@ func (r PutProduct) Validate() error {
 	return r.Price.Check("/price")
 }
 
-// GetProduct asks for one product. With MinVersion the answer waits until the product
-// has come that far, or the caller's time is nearly over.
+// GetProduct asks for one product. The answer may be one that an instance remembers.
+// Every instance hears of every change, so that a product is answered as it was a few
+// milliseconds ago at the earliest, and at worst 50 ms; an instance that does not hear of
+// changes reads the product itself. Only while that fails, too, may the answer be older,
+// up to catalog.read_stale, unless it is known to be outdated.
+//
+// With MinVersion the answer waits until the product has come that far, or the caller's
+// time is nearly over: who has put a product names the version that was answered. With
+// Current the answer is rather an error than one that may have been overtaken.
 type GetProduct struct {
 	SKU        string `json:"sku"`
 	MinVersion uint64 `json:"min_version,omitzero"`
+	Current    bool   `json:"current,omitzero"`
 }
 
 // Validate refuses a malformed SKU and a version that no product reaches.
@@ -62,7 +70,9 @@ func (r GetProduct) Validate() error {
 // MaxFound is how many products one request may ask for by their SKUs.
 const MaxFound = 100
 
-// FindProducts asks for several products.
+// FindProducts asks for several products, each as [GetProduct] does with Current: prices of
+// orders are asked for in this way, so that an order that is placed more than 50 ms after
+// a change of a price was acknowledged pays the new price.
 type FindProducts struct {
 	SKUs []string `json:"skus"`
 }

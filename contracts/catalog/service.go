@@ -9,5 +9,9 @@ var Descriptor = contract.Service{
 	Serves:   []contract.MethodInfo{Put.Info(), Get.Info(), Find.Info(), List.Info()},
 	Appends:  []contract.EventsInfo{Events.Info()},
 	Views:    []contract.EventsInfo{Events.Info()},
+	Caches:   []contract.EventsInfo{Events.Info()},
 	Settings: contract.SettingsOf[Settings](),
+	Policies: []contract.PolicyInfo{
+		{Name: "redis", Kind: contract.PolicyCalls, Of: contract.CallsStore, Doc: "the Redis in which instances share what they have read"},
+	},
 }

@@ -17,7 +17,7 @@ var (
 	Adjust = contract.NewMethod[AdjustStock, Stock]("inventory", "adjust",
 		contract.Doc("adds to the stock of a SKU or takes from it, for a reason"))
 	Get = contract.NewMethod[GetStock, Stock]("inventory", "get", contract.Read(),
-		contract.Doc("answers the stock of one SKU as it is now"))
+		contract.Doc("answers the stock of one SKU as it is now, or was a moment ago"))
 	Reserve = contract.NewMethod[ReserveLines, Reservation]("inventory", "reserve", contract.Idempotent(),
 		contract.Doc("holds stock for every line of an order, or for none and says what is short"))
 	Release = contract.NewMethod[ReservationRef, Reservation]("inventory", "release", contract.Idempotent(), contract.Urgent(),
@@ -47,11 +47,20 @@ func (r AdjustStock) Validate() error {
 	return text.Required("/reason", r.Reason)
 }
 
-// GetStock asks for the stock of one SKU. With MinVersion the answer waits until the
-// stock has come that far, or the caller's time is nearly over.
+// GetStock asks for the stock of one SKU. The answer may be one that an instance
+// remembers, and then tells how things were a few milliseconds ago, at worst 50 ms: every
+// instance hears of every change, and reads the stock itself while it does not. It is
+// for people and for offers; what is available is decided by Reserve alone, which
+// remembers nothing. Only while the stock cannot be read may the answer be older, up to
+// inventory.read_stale, unless it is known to be outdated.
+//
+// With MinVersion the answer waits until the stock has come that far, or the caller's
+// time is nearly over. With Current the answer is rather an error than one that may have
+// been overtaken.
 type GetStock struct {
 	SKU        string `json:"sku"`
 	MinVersion uint64 `json:"min_version,omitzero"`
+	Current    bool   `json:"current,omitzero"`
 }
 
 // Validate refuses a malformed SKU and a version that no stock reaches.

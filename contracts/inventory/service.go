@@ -9,5 +9,9 @@ var Descriptor = contract.Service{
 	Serves:   []contract.MethodInfo{Adjust.Info(), Get.Info(), List.Info(), Reserve.Info(), Release.Info(), Commit.Info()},
 	Appends:  []contract.EventsInfo{StockEvents.Info(), ReservationEvents.Info()},
 	Views:    []contract.EventsInfo{StockEvents.Info()},
+	Caches:   []contract.EventsInfo{StockEvents.Info()},
 	Settings: contract.SettingsOf[Settings](),
+	Policies: []contract.PolicyInfo{
+		{Name: "redis", Kind: contract.PolicyCalls, Of: contract.CallsStore, Doc: "the Redis in which instances share what they have read"},
+	},
 }

@@ -60,7 +60,7 @@ func TestPutAndGet(t *testing.T) {
 	}
 	want.Price, want.Version = money.New(1399, "EUR"), 2
 	put(t, c, "TEA-001", 1399)
-	got, err := rpc.Call(t.Context(), c, wire.Get, wire.GetProduct{SKU: "TEA-001"})
+	got, err := rpc.Call(t.Context(), c, wire.Get, wire.GetProduct{SKU: "TEA-001", MinVersion: 2})
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Error(err, diff)
 	}

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -24,11 +23,25 @@ func (s *Service) put(ctx context.Context, req catalog.PutProduct) (catalog.Prod
 	if err != nil {
 		return catalog.Product{}, err
 	}
+	s.reading.Changed(req.SKU, version) // who asks this instance next reads what was put
 	return productView(req.SKU, p, version), nil
 }
 
 func (s *Service) get(ctx context.Context, req catalog.GetProduct) (catalog.Product, error) {
-	return s.await(ctx, req.SKU, req.MinVersion)
+	read := s.reading.Get
+	if req.Current {
+		read = s.reading.Current
+	}
+	p, version, err := read(ctx, req.SKU)
+	switch {
+	case err != nil:
+		return catalog.Product{}, err
+	case version < req.MinVersion:
+		return s.await(ctx, req.SKU, req.MinVersion)
+	case version == 0:
+		return catalog.Product{}, catalog.ErrUnknown
+	}
+	return p, nil
 }
 
 // await answers a product once it has reached a version.
@@ -40,6 +53,7 @@ func (s *Service) await(ctx context.Context, sku string, version uint64) (catalo
 	case now == 0:
 		return catalog.Product{}, catalog.ErrUnknown
 	}
+	s.reading.Changed(sku, now)
 	return productView(sku, p, now), nil
 }
 
@@ -52,9 +66,10 @@ func (s *Service) find(ctx context.Context, req catalog.FindProducts) (catalog.F
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(findsAtOnce)
 	for i, sku := range req.SKUs {
-		group.Go(func() (err error) {
-			if found[i], err = s.await(ctx, sku, 0); errors.Is(err, catalog.ErrUnknown) {
-				return nil
+		group.Go(func() error {
+			p, version, err := s.reading.Current(ctx, sku)
+			if err == nil && version > 0 {
+				found[i] = p
 			}
 			return err
 		})

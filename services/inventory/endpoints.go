@@ -22,8 +22,31 @@ func (w *warehouse) adjust(ctx context.Context, req inventory.AdjustStock) (inve
 	return stockView(req.SKU, s, version), nil
 }
 
-func (w *warehouse) get(ctx context.Context, req inventory.GetStock) (inventory.Stock, error) {
-	return w.await(ctx, req.SKU, req.MinVersion)
+func (s *Service) adjust(ctx context.Context, req inventory.AdjustStock) (inventory.Stock, error) {
+	stock, err := s.warehouse.adjust(ctx, req)
+	if err == nil {
+		s.reading.Changed(req.SKU, stock.Version) // who asks this instance next reads what was adjusted
+	}
+	return stock, err
+}
+
+func (s *Service) get(ctx context.Context, req inventory.GetStock) (inventory.Stock, error) {
+	read := s.reading.Get
+	if req.Current {
+		read = s.reading.Current
+	}
+	stock, version, err := read(ctx, req.SKU)
+	switch {
+	case err != nil:
+		return inventory.Stock{}, err
+	case version < req.MinVersion:
+		stock, err = s.warehouse.await(ctx, req.SKU, req.MinVersion)
+		s.reading.Changed(req.SKU, stock.Version)
+		return stock, err
+	case version == 0:
+		return inventory.Stock{}, inventory.ErrNoStock
+	}
+	return stock, nil
 }
 
 // await answers the stock of a SKU once it has reached a version.

@@ -19,13 +19,21 @@
 // closed is refused by a mark that the release leaves on every line; should so many
 // orders have been closed since that the stock has forgotten the mark, the reservation
 // itself refuses to be held and the late hold is given back.
+//
+// # Reading and deciding
+//
+// The stock that is answered comes from memory, then from the Redis that instances share,
+// then from the event store; each instance hears of every change and drops what it has
+// outdated. What is reserved, sold and adjusted is decided by the event store alone.
 package inventory
 
 import (
 	"context"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/cache"
 	"github.com/ordermesh/ordermesh/bus/eventstore"
+	"github.com/ordermesh/ordermesh/bus/policy"
 	"github.com/ordermesh/ordermesh/bus/rpc"
 	"github.com/ordermesh/ordermesh/bus/view"
 	"github.com/ordermesh/ordermesh/contracts/inventory"
@@ -35,14 +43,18 @@ import (
 
 // Config of the service. The zero value works.
 type Config struct {
-	Cache int                       // SKUs, and reservations, kept in memory; 0 for the event store's default
-	View  view.Store[stockview.Row] // of the stock; nil is one in memory
+	Cache    int                       // SKUs, and reservations, kept in memory for decisions; 0 for the event store's default
+	View     view.Store[stockview.Row] // of the stock; nil is one in memory
+	Settings func() inventory.Settings // asked for each stock that is read; nil are the defaults
+	Remote   cache.Remote              // where instances share what they have read; nil is nowhere
+	Policies *policy.Set               // how that is called; nil is as built in
 }
 
 // Service answers the methods of inventory.
 type Service struct {
 	server    *rpc.Server
 	warehouse *warehouse
+	reading   *reading
 	listed    *listing
 }
 
@@ -58,9 +70,13 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{server: server, warehouse: w, listed: listed}
-	rpc.Handle(server, inventory.Adjust, w.adjust)
-	rpc.Handle(server, inventory.Get, w.get)
+	read, err := newReading(conn, w, cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &Service{server: server, warehouse: w, reading: read, listed: listed}
+	rpc.Handle(server, inventory.Adjust, s.adjust)
+	rpc.Handle(server, inventory.Get, s.get)
 	rpc.Handle(server, inventory.List, s.list)
 	rpc.Handle(server, inventory.Reserve, w.reserve)
 	rpc.Handle(server, inventory.Release, w.release)
@@ -69,7 +85,10 @@ func New(conn *bus.Conn, cfg Config) (*Service, error) {
 }
 
 // Run serves until ctx ends, then drains.
-func (s *Service) Run(ctx context.Context) error { return bus.Run(ctx, s.server, s.listed) }
+func (s *Service) Run(ctx context.Context) error {
+	defer s.reading.Close()
+	return bus.Run(ctx, s.server, s.listed, s.reading.feed)
+}
 
 // Ready is closed once the service answers. The list may still be catching up; it says
 // how far behind it is.

@@ -87,7 +87,7 @@ func reservation[Req any](t *testing.T, c *rpc.Client, m contract.Method[Req, wi
 
 func wantStock(t *testing.T, c *rpc.Client, want wire.Stock) {
 	t.Helper()
-	got, err := rpc.Call(t.Context(), c, wire.Get, wire.GetStock{SKU: want.SKU})
+	got, err := rpc.Call(t.Context(), c, wire.Get, wire.GetStock{SKU: want.SKU, MinVersion: want.Version})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,6 +37,7 @@ type Options struct {
 	StepTime    time.Duration // how long each step of a flow works
 	Sync        string        // flow: SyncAlways or SyncInterval alone; "" is both
 	Sleepers    int           // flows that sleep for a day; 0 is 10,000
+	Changes     int           // of a price that caches hear of; 0 is 1,000
 	Progress    io.Writer     // one line per row as it is ready; nil prints nothing
 }
 
@@ -65,6 +66,9 @@ func (o Options) withDefaults(concurrency ...int) Options {
 	if o.Sleepers == 0 {
 		o.Sleepers = 10_000
 	}
+	if o.Changes == 0 {
+		o.Changes = 1000
+	}
 	if o.Dir == "" {
 		o.Dir = os.TempDir()
 	}
@@ -87,6 +91,7 @@ type Sample struct {
 type Goal struct {
 	OpsRatio float64       `json:"ops_ratio,omitzero"` // at least
 	P50Ratio float64       `json:"p50_ratio,omitzero"` // at most
+	P99Ratio float64       `json:"p99_ratio,omitzero"` // at most
 	Ops      float64       `json:"ops_per_second,omitzero"`
 	P50      time.Duration `json:"p50_ns,omitzero"` // at most
 	P99      time.Duration `json:"p99_ns,omitzero"` // at most
@@ -102,6 +107,7 @@ type Row struct {
 	Raw         *Sample `json:"raw,omitzero"`
 	OpsRatio    float64 `json:"ops_ratio,omitzero"` // ours by raw
 	P50Ratio    float64 `json:"p50_ratio,omitzero"` // ours by raw
+	P99Ratio    float64 `json:"p99_ratio,omitzero"` // ours by raw
 	Goal        Goal    `json:"goal"`
 	Note        string  `json:"note,omitzero"`
 }
@@ -109,7 +115,7 @@ type Row struct {
 // Met reports whether the row reaches its goal.
 func (r Row) Met() bool {
 	g := r.Goal
-	return r.OpsRatio >= g.OpsRatio && (g.P50Ratio == 0 || r.P50Ratio <= g.P50Ratio) &&
+	return r.OpsRatio >= g.OpsRatio && (g.P50Ratio == 0 || r.P50Ratio <= g.P50Ratio) && (g.P99Ratio == 0 || r.P99Ratio <= g.P99Ratio) &&
 		r.Ours.Ops >= g.Ops && (g.P50 == 0 || r.Ours.P50 <= g.P50) && (g.P99 == 0 || r.Ours.P99 <= g.P99)
 }
 

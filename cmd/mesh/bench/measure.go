@@ -100,6 +100,7 @@ func compare(ctx context.Context, o Options, clients int, ours, raw operation) (
 	row.Raw = &rawMedian
 	row.OpsRatio = medianRatio(samples, func(s Sample) float64 { return s.Ops })
 	row.P50Ratio = medianRatio(samples, func(s Sample) float64 { return float64(s.P50) })
+	row.P99Ratio = medianRatio(samples, func(s Sample) float64 { return float64(s.P99) })
 	return row, nil
 }
 
