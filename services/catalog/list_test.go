@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -102,7 +101,7 @@ func TestOneSeesWhatOneHasWritten(t *testing.T) {
 		},
 	} {
 		var e *contract.Error
-		if err := ask(rpc.WithTimeout(200 * time.Millisecond)); !errors.As(err, &e) || e.Code != contract.Deadline || e.Reason != "version_not_reached" {
+		if err := ask(rpc.WithTimeout(patience / 10)); !errors.As(err, &e) || e.Code != contract.Deadline || e.Reason != "version_not_reached" {
 			t.Errorf("%s a version that does not come: %v", name, err)
 		}
 	}

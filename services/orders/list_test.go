@@ -150,10 +150,10 @@ func TestListByTimeAndSearch(t *testing.T) {
 		"a version that is ahead": {ada, page.Reflects{ID: "ab", Version: 900}, wire.ErrNotReached},
 	} {
 		ctx := telemetry.WithActor(t.Context(), c.as)
-		if _, err := rpc.Call(ctx, w.client, wire.List, wire.ListOrders{Reflects: &c.seen}, rpc.WithTimeout(300*time.Millisecond)); !errors.Is(err, c.want) {
+		if _, err := rpc.Call(ctx, w.client, wire.List, wire.ListOrders{Reflects: &c.seen}, rpc.WithTimeout(patience/10)); !errors.Is(err, c.want) {
 			t.Errorf("a list that has seen %s: %v", name, err)
 		}
-		if _, err := rpc.Call(ctx, w.client, wire.Report, wire.ReportOrders{Reflects: &c.seen}, rpc.WithTimeout(300*time.Millisecond)); !errors.Is(err, c.want) {
+		if _, err := rpc.Call(ctx, w.client, wire.Report, wire.ReportOrders{Reflects: &c.seen}, rpc.WithTimeout(patience/10)); !errors.Is(err, c.want) {
 			t.Errorf("a report that has seen %s: %v", name, err)
 		}
 	}

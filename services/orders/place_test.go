@@ -225,7 +225,7 @@ func TestGetWaitsForAVersion(t *testing.T) {
 		return ctx.Err()
 	})
 	order := w.place(t, request("c1", "tok_ok")).OrderID
-	_, err := rpc.Call(t.Context(), w.client, wire.Get, wire.GetOrder{OrderID: order, MinVersion: 2}, rpc.WithTimeout(300*time.Millisecond))
+	_, err := rpc.Call(t.Context(), w.client, wire.Get, wire.GetOrder{OrderID: order, MinVersion: 2}, rpc.WithTimeout(patience/10))
 	if e := contract.AsError(err); e.Code != contract.Deadline {
 		t.Errorf("before its time: %v", err)
 	}
