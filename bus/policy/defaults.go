@@ -51,7 +51,7 @@ func Partner() Calls {
 	c.Retry = Retry{
 		Attempts: 3, First: Duration(20 * time.Millisecond), Factor: 2, Max: Duration(100 * time.Millisecond), Jitter: 0.5, Budget: 0.2, Reserve: 10,
 	}
-	c.Breaker = Breaker{Failures: 5, Rate: 0.5, Within: Duration(5 * time.Second), Successes: 2, Open: Duration(10 * time.Second)}
+	c.Breaker = Breaker{Failures: 10, Rate: 0.5, Within: Duration(5 * time.Second), Successes: 2, Open: Duration(10 * time.Second)}
 	c.Bulkhead.Off = false
 	return c
 }
