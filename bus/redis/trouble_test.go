@@ -42,6 +42,9 @@ func (s *shelf) read(_ context.Context, key string) (string, uint64, error) {
 
 const loads = 8
 
+// unhurried is for tests in which Redis is well, on a machine that may be busy.
+var unhurried = cache.WithRemoteTimeout(patience)
+
 // levels is a cache with next to nothing in the process, so that it asks Redis.
 func levels(t *testing.T, s *shelf, c *redis.Client, opts ...cache.Option) *cache.Cache[string] {
 	t.Helper()
@@ -154,7 +157,7 @@ func TestAFullRedisStillAnswers(t *testing.T) {
 	client, rdb := open(t, server.URL()), plain(t, server.URL())
 	s := &shelf{}
 	s.version.Store(1)
-	c := levels(t, s, client)
+	c := levels(t, s, client, unhurried)
 	readAll(t, c, 1, 5)
 	c.Close() // what was read is there
 	for i := 0; ; i++ {
@@ -163,8 +166,8 @@ func TestAFullRedisStillAnswers(t *testing.T) {
 		}
 	}
 	s.version.Store(2) // nobody told: what is in Redis is still good
-	readAll(t, levels(t, s, client), 1, 5)
-	fresh := levels(t, s, client, cache.WithSchema(7))
+	readAll(t, levels(t, s, client, unhurried), 1, 5)
+	fresh := levels(t, s, client, unhurried, cache.WithSchema(7))
 	readAll(t, fresh, 2, 50)
 	if n := s.reads.Load(); n != 55 {
 		t.Errorf("%d reads of the source, want one for each key", n)
@@ -178,10 +181,10 @@ func TestAFlushedRedisIsFilledAgain(t *testing.T) {
 	s := &shelf{}
 	s.version.Store(1)
 	for round := range int64(3) {
-		c := levels(t, s, client)
+		c := levels(t, s, client, unhurried)
 		readAll(t, c, 1, 5)
 		c.Close()
-		readAll(t, levels(t, s, client), 1, 5)
+		readAll(t, levels(t, s, client, unhurried), 1, 5)
 		if n := s.reads.Load(); n != 5*(round+1) {
 			t.Fatalf("%d reads of the source in round %d", n, round)
 		}
