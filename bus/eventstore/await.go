@@ -33,13 +33,22 @@ func (e *Entity[S, C, E]) Await(ctx context.Context, id string, version uint64) 
 		case <-next.C:
 		case <-enough.Done():
 			next.Stop()
-			if ctx.Err() != nil {
-				return state, now, over(ctx)
-			}
-			return state, now, ErrNotReached.Sayf("the %s is at version %d", e.info.Entity, now)
+			return state, now, e.notReached(ctx, now)
 		}
-		if state, now, err = e.Get(ctx, id); err != nil || now >= version {
-			return state, now, err
+		later, then, err := e.Get(enough, id)
+		switch {
+		case err != nil && enough.Err() != nil: // this look has taken the rest of the time
+			return state, now, e.notReached(ctx, now)
+		case err != nil || then >= version:
+			return later, then, err
 		}
+		state, now = later, then
 	}
+}
+
+func (e *Entity[S, C, E]) notReached(ctx context.Context, now uint64) error {
+	if ctx.Err() != nil {
+		return over(ctx)
+	}
+	return ErrNotReached.Sayf("the %s is at version %d", e.info.Entity, now)
 }

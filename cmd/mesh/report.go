@@ -139,6 +139,9 @@ func (c *cli) printReport(f orders.Figures) error {
 	if f.Behind > 0 {
 		lines = append(lines, c.dim(fmt.Sprintf("the report is %d messages behind", f.Behind)))
 	}
+	if f.Halted {
+		lines = append(lines, c.paint(red, "the view of orders stands still: see 'mesh view status'"))
+	}
 	_, err := fmt.Fprintln(c.out, strings.Join(lines, "\n"))
 	return err
 }

@@ -26,9 +26,17 @@ func TestListsAndReports(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			mesh := launchMeshWith(t, []string{"DATABASE_URL=" + database(t)}, devArgs("--ephemeral", "--seed=false")...)
+			url := "DATABASE_URL=" + database(t)
+			mesh := launchMeshWith(t, []string{url}, devArgs("--ephemeral", "--seed=false")...)
 			mesh.awaitReady()
 			listsAndReports(t, mesh)
+			if name == "memory" {
+				return
+			}
+			code, out := runTool(t, []string{url, "NATS_URL=" + mesh.note.NATS}, "view", "verify")
+			if code != exitGood || strings.Count(out, "ok ") != len(storedViews()) {
+				t.Errorf("mesh view verify: exit code %d: %s", code, out)
+			}
 		})
 	}
 }

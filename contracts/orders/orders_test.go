@@ -77,7 +77,7 @@ func TestContract(t *testing.T) {
 	ofDay.Day = "2026-11-24"
 	golden.Method(s, orders.Report, orders.ReportOrders{CustomerID: "c1", From: at.AddDate(0, 0, -7), Until: at, Reflects: &page.Reflects{ID: order, Version: 5}, Top: 5},
 		orders.Figures{
-			From: at.AddDate(0, 0, -7), Until: at, Behind: 2,
+			From: at.AddDate(0, 0, -7), Until: at, Behind: 2, Halted: true,
 			Days:    []orders.Day{{Day: "2026-11-24", Orders: 3, ByStatus: map[orders.Status]int64{orders.Delivered: 2, orders.OnHold: 1}}},
 			Revenue: []orders.Revenue{ofDay}, Totals: []orders.Revenue{revenue},
 			TopSKUs: []orders.SKUSales{{SKU: "TEA-001", Orders: 2, Quantity: 4, Revenue: eur(5196)}},

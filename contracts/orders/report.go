@@ -80,12 +80,13 @@ func checkRange(from, until time.Time) error {
 type Figures struct {
 	From    time.Time    `json:"from"`
 	Until   time.Time    `json:"until"`
-	Days    []Day        `json:"days"`     // those with orders, the first day first
-	Revenue []Revenue    `json:"revenue"`  // for each day and currency with orders
-	Totals  []Revenue    `json:"totals"`   // for each currency, over all days
-	TopSKUs []SKUSales   `json:"top_skus"` // the most pieces first
-	Open    []OpenOrders `json:"open"`     // of all orders, whenever they were placed
-	Behind  uint64       `json:"behind"`   // messages that this view has not seen yet
+	Days    []Day        `json:"days"`            // those with orders, the first day first
+	Revenue []Revenue    `json:"revenue"`         // for each day and currency with orders
+	Totals  []Revenue    `json:"totals"`          // for each currency, over all days
+	TopSKUs []SKUSales   `json:"top_skus"`        // the most pieces first
+	Open    []OpenOrders `json:"open"`            // of all orders, whenever they were placed
+	Behind  uint64       `json:"behind"`          // messages that this view has not seen yet
+	Halted  bool         `json:"halted,omitzero"` // the view stands still until somebody mends it; see mesh view status
 }
 
 // Day counts the orders that were placed on a day by the status that they have now.

@@ -108,7 +108,7 @@ func TestRulesHold(t *testing.T) {
 	// The second order of the customer is not the first one.
 	bustest.Eventually(t, patience, func() bool {
 		o = w.get(t, w.place(t, request("c1", "tok_ok")).OrderID)
-		return o.Acceptance.Customer.Orders > 0
+		return o.Acceptance.Customer.Spent > 0 // and not only placed
 	}, "the first order to be known")
 	if o.Acceptance.Outcome != wire.OutcomeAccept || o.Acceptance.Rule != "" || o.Acceptance.Customer.Spent == 0 {
 		t.Errorf("%+v, %+v", o.Acceptance, o.Acceptance.Customer)

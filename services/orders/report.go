@@ -25,8 +25,8 @@ func (s *Service) report(ctx context.Context, req orders.ReportOrders) (orders.F
 	if err := s.reflects(ctx, req.Reflects); err != nil {
 		return orders.Figures{}, err
 	}
-	behind, known := s.listed.Behind()
-	if !known {
+	status := s.listed.Status()
+	if !status.Known {
 		return orders.Figures{}, errStarting
 	}
 	figures, err := s.all.Report(ctx, ordersview.Question{
@@ -39,7 +39,7 @@ func (s *Service) report(ctx context.Context, req orders.ReportOrders) (orders.F
 	if len(figures.Revenue) > orders.MaxRevenues {
 		return orders.Figures{}, orders.ErrReportTooLarge.At("/until")
 	}
-	figures.Behind = behind
+	figures.Behind, figures.Halted = status.Behind, status.Halted != ""
 	return figures, nil
 }
 

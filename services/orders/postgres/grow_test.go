@@ -53,7 +53,7 @@ func placedAt(minute int) view.Row {
 func TestATableGrowsWhileItIsUsed(t *testing.T) {
 	t.Parallel()
 	old, pool := open(t)
-	at := func(sequence int) bus.Checkpoint { return bus.Checkpoint{Sequence: uint64(sequence)} } //nolint:gosec // small
+	at := func(sequence int) bus.Checkpoint { return bus.Checkpoint{Sequence: uint64(sequence)} }
 	write := func(minute int) error {
 		row := placedAt(minute)
 		return old.Apply(t.Context(), at(minute), at(minute+1), []bus.Change[view.Row]{{Entry: bus.Entry[view.Row]{Key: row.ID, Version: 1, Row: row}}})
