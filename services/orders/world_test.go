@@ -11,6 +11,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/eventstore"
 	"github.com/ordermesh/ordermesh/bus/rpc"
+	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/contracts/catalog"
 	"github.com/ordermesh/ordermesh/contracts/inventory"
 	"github.com/ordermesh/ordermesh/contracts/line"
@@ -41,6 +42,7 @@ type world struct {
 	money    map[string]payments.Payment // by order
 	refunds  map[string]bool             // made, by order and refund id
 	parcels  map[string]int              // shipments created, by order
+	shipped  map[string]bool             // commands that created one: a repeated call is the same command
 	tokens   map[string]string           // opened, by order
 	hooks    map[string]func(ctx context.Context, order string) error
 }
@@ -66,7 +68,7 @@ func newWorldWith(t *testing.T, instances int, cfg orders.Config) *world {
 			"USD-001": {SKU: "USD-001", Name: "Dime", Price: money.New(10, "USD"), Active: true, Version: 1},
 			"MAX-001": {SKU: "MAX-001", Name: "Moon", Price: money.New(1<<62, "EUR"), Active: true, Version: 1},
 		},
-		stock: map[string]inventory.Status{}, money: map[string]payments.Payment{}, parcels: map[string]int{},
+		stock: map[string]inventory.Status{}, money: map[string]payments.Payment{}, parcels: map[string]int{}, shipped: map[string]bool{},
 		refunds: map[string]bool{}, tokens: map[string]string{}, hooks: map[string]func(context.Context, string) error{},
 	}
 	w.conn = w.broker.Dial(t)
@@ -254,7 +256,10 @@ func (w *world) createShipment(ctx context.Context, r shipping.CreateShipment) (
 		return shipping.Shipment{}, err
 	}
 	defer leave()
-	w.parcels[r.OrderID]++
+	if command := telemetry.CommandFrom(ctx); command == "" || !w.shipped[command] {
+		w.shipped[command] = true
+		w.parcels[r.OrderID]++
+	}
 	return shipping.Shipment{OrderID: r.OrderID, ShipmentID: "tr_" + r.OrderID, Status: shipping.Created, Version: 1}, nil
 }
 
