@@ -118,8 +118,14 @@ func (p *Projection[E, R]) WaitVersion(ctx context.Context, key string, version 
 	})
 }
 
-// until waits for cond, which is looked at whenever the checkpoint has moved.
+// until waits for cond, which is looked at whenever the checkpoint has moved. Before the
+// stream was looked at once the store may have no table yet.
 func (p *Projection[E, R]) until(ctx context.Context, cond func(Checkpoint) (bool, error)) error {
+	select {
+	case <-p.looked:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	for {
 		at, moved := p.state()
 		if ok, err := cond(at); ok || err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -246,4 +247,40 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	if err := p.Wait(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// unmade is a store that cannot be read before it was prepared.
+type unmade struct {
+	view.Store[viewtest.Row]
+	made atomic.Bool
+}
+
+func (u *unmade) Checkpoint(ctx context.Context) (view.Checkpoint, error) {
+	u.made.Store(true)
+	return u.Store.Checkpoint(ctx)
+}
+
+func (u *unmade) Rows(ctx context.Context, keys ...string) (map[string]view.Entry[viewtest.Row], error) {
+	if !u.made.Load() {
+		return nil, errors.New("there is no table")
+	}
+	return u.Store.Rows(ctx, keys...)
+}
+
+// TestWhoWaitsEarlyWaitsForTheStore: a version can be waited for before the view has
+// begun.
+func TestWhoWaitsEarlyWaitsForTheStore(t *testing.T) {
+	t.Parallel()
+	b := bustest.Server(t, bustest.WithServices(tallying))
+	p, err := view.New(b.Dial(t), tallies, &unmade{Store: view.NewMemory[viewtest.Row]()}, fold)
+	check(t, err)
+	soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := p.WaitVersion(soon, "a", 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("before the view has begun: %v", err)
+	}
+	end := run(t, p)
+	newWriter(b.Dial(t)).add(t, "a", 1)
+	check(t, p.WaitVersion(t.Context(), "a", 1))
+	end()
 }
