@@ -33,7 +33,15 @@ func stored[R any](b backing, t postgres.Table[R]) (view.Store[R], error) {
 	if b.pool == nil {
 		return view.NewMemory[R](), nil
 	}
-	return postgres.New(b.pool, t)
+	return postgres.New(b.pool, t, b.guard())
+}
+
+// guard has reads of a view follow the service's policy for PostgreSQL, where there is one.
+func (b backing) guard() postgres.Option {
+	if b.policies == nil {
+		return postgres.WithGuard(nil)
+	}
+	return postgres.WithGuard(b.policies.Executor("postgres"))
 }
 
 // backings are what the services of this process use beside NATS.

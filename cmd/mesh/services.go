@@ -104,7 +104,7 @@ func storedOrders(b backing) (ordersview.Store, error) {
 	if b.pool == nil {
 		return ordersview.NewMemory(), nil
 	}
-	return orderstable.New(b.pool)
+	return orderstable.New(b.pool, b.guard())
 }
 
 // tunable is a service that asks for its settings whenever it needs them.

@@ -12,6 +12,7 @@ var Descriptor = contract.Service{
 	Caches:   []contract.EventsInfo{StockEvents.Info()},
 	Settings: contract.SettingsOf[Settings](),
 	Policies: []contract.PolicyInfo{
+		{Name: "postgres", Kind: contract.PolicyCalls, Of: contract.CallsStore, Doc: "pages and sums that are read from the view in PostgreSQL"},
 		{Name: "redis", Kind: contract.PolicyCalls, Of: contract.CallsStore, Doc: "the Redis in which instances share what they have read"},
 	},
 }

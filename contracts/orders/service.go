@@ -46,6 +46,7 @@ var Descriptor = contract.Service{
 	},
 	Settings: contract.SettingsOf[Settings](),
 	Policies: []contract.PolicyInfo{
+		{Name: "postgres", Kind: contract.PolicyCalls, Of: contract.CallsStore, Doc: "pages and sums that are read from the view in PostgreSQL"},
 		{Name: AcceptancePolicy, Kind: contract.PolicyRules, Doc: "whether a new order is accepted, held for a person or rejected"},
 		{Name: "catalog", Kind: contract.PolicyCalls, Of: contract.CallsMesh, Doc: "calls of the catalog: prices of new orders"},
 		{Name: "inventory", Kind: contract.PolicyCalls, Of: contract.CallsMesh, Doc: "calls of the inventory: reservations"},

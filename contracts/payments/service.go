@@ -18,6 +18,7 @@ var Descriptor = contract.Service{
 	Views:    []contract.EventsInfo{Events.Info()},
 	Settings: contract.SettingsOf[Settings](),
 	Policies: []contract.PolicyInfo{
+		{Name: "postgres", Kind: contract.PolicyCalls, Of: contract.CallsStore, Doc: "pages and sums that are read from the view in PostgreSQL"},
 		{Name: "provider", Kind: contract.PolicyCalls, Of: contract.CallsPartner, Doc: "calls of the payment provider"},
 	},
 }

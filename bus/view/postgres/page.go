@@ -10,7 +10,7 @@ import (
 )
 
 // Page implements view.Store.
-func (s *Store[R]) Page(ctx context.Context, q view.Query) ([]view.Placed[R], error) {
+func (s *Store[R]) Page(ctx context.Context, q view.Query) (page []view.Placed[R], err error) {
 	l, ok := s.table.List(q.List)
 	if !ok || q.Limit <= 0 {
 		return nil, nil
@@ -19,6 +19,14 @@ func (s *Store[R]) Page(ctx context.Context, q view.Query) ([]view.Placed[R], er
 	if err != nil {
 		return nil, err
 	}
+	err = s.Guarded(ctx, func(ctx context.Context) error {
+		page, err = s.readPage(ctx, l, sql, args)
+		return err
+	})
+	return page, err
+}
+
+func (s *Store[R]) readPage(ctx context.Context, l List, sql string, args []any) ([]view.Placed[R], error) {
 	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, classify(err)

@@ -19,25 +19,32 @@ type Store[R any] struct {
 	table Table[R]
 	name  string // of the table that holds the rows
 	sql   statements
+	guard Guard
 }
 
 var _ view.Store[struct{}] = (*Store[struct{}])(nil)
 
 // New returns a store and asks nothing of the database yet: what it needs there is made
 // by Share, or by Migrate. The pool may open at least two connections.
-func New[R any](pool *pgxpool.Pool, t Table[R]) (*Store[R], error) {
+func New[R any](pool *pgxpool.Pool, t Table[R], opts ...Option) (*Store[R], error) {
 	if err := t.check(); err != nil {
 		return nil, err
 	}
 	if n := pool.Config().MaxConns; n < 2 {
 		return nil, fmt.Errorf("postgres: a pool of %d connections is too small: at least 2 (pool_max_conns)", n)
 	}
-	return at(pool, t, t.Name), nil
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	s := at(pool, t, t.Name)
+	s.guard = o.guard
+	return s, nil
 }
 
 // Open is New and Migrate.
-func Open[R any](ctx context.Context, pool *pgxpool.Pool, t Table[R]) (*Store[R], error) {
-	s, err := New(pool, t)
+func Open[R any](ctx context.Context, pool *pgxpool.Pool, t Table[R], opts ...Option) (*Store[R], error) {
+	s, err := New(pool, t, opts...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,11 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -165,5 +168,39 @@ func TestOrdersByNumberAndTime(t *testing.T) {
 	}
 	if _, err := s.Page(t.Context(), view.Query{List: "all", Limit: 1, After: view.Position{Order: "x", Key: "k"}}); err == nil {
 		t.Error("a place that is no number was taken")
+	}
+}
+
+// closed is a guard that lets nothing through.
+type closed struct{ asked atomic.Int64 }
+
+var errClosed = errors.New("closed")
+
+func (c *closed) Do(context.Context, func(context.Context) error) error {
+	c.asked.Add(1)
+	return errClosed
+}
+
+// TestAGuardStandsBeforePages: what is asked by callers is guarded, folding is not.
+func TestAGuardStandsBeforePages(t *testing.T) {
+	t.Parallel()
+	var guard closed
+	s, err := postgres.Open(t.Context(), pool(t, postgrestest.Database(t)), table(), postgres.WithGuard(&guard))
+	check(t, err)
+	if _, err := s.Page(t.Context(), view.Query{List: "all", Limit: 1}); !errors.Is(err, errClosed) {
+		t.Errorf("a page: %v", err)
+	}
+	read := false
+	if err := s.Guarded(t.Context(), func(context.Context) error { read = true; return nil }); !errors.Is(err, errClosed) || read {
+		t.Errorf("a read: %v, read %v", err, read)
+	}
+	if _, err := s.Rows(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Checkpoint(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := guard.asked.Load(); n != 2 {
+		t.Errorf("the guard was asked %d times", n)
 	}
 }

@@ -29,8 +29,8 @@ type Store struct {
 var _ view.Store = (*Store)(nil)
 
 // New returns the view over a pool and asks nothing of the database yet.
-func New(pool *pgxpool.Pool) (*Store, error) {
-	s, err := postgres.New(pool, Table())
+func New(pool *pgxpool.Pool, opts ...postgres.Option) (*Store, error) {
+	s, err := postgres.New(pool, Table(), opts...)
 	if err != nil {
 		return nil, err
 	}

@@ -129,7 +129,15 @@ func open() []string {
 }
 
 // Customer implements view.Store.
-func (s *Store) Customer(ctx context.Context, id string) (view.Summary, error) {
+func (s *Store) Customer(ctx context.Context, id string) (sum view.Summary, err error) {
+	err = s.Guarded(ctx, func(ctx context.Context) error {
+		sum, err = s.sumUp(ctx, id)
+		return err
+	})
+	return sum, err
+}
+
+func (s *Store) sumUp(ctx context.Context, id string) (view.Summary, error) {
 	rows, err := s.pool.Query(ctx, `SELECT currency, count(*), count(*) FILTER (WHERE status = 'cancelled'), count(*) FILTER (WHERE status = 'delivered'),
 			min(placed_at), least(coalesce(sum(total) FILTER (WHERE captured), 0), `+most+`)::bigint,
 			least(coalesce(sum(refunded) FILTER (WHERE captured), 0), `+most+`)::bigint
