@@ -17,12 +17,15 @@ import (
 	"github.com/ordermesh/ordermesh/contracts/orders"
 	"github.com/ordermesh/ordermesh/embedded/postgres"
 	"github.com/ordermesh/ordermesh/embedded/postgres/postgrestest"
+	"github.com/ordermesh/ordermesh/embedded/redis"
+	"github.com/ordermesh/ordermesh/embedded/redis/redistest"
 )
 
-// TestPostgreSQLOutage stops and crashes PostgreSQL and cuts its clients off, while
-// orders come. They are placed and delivered all the time; lists are unavailable while
-// the server is, and then show everything.
-func TestPostgreSQLOutage(t *testing.T) {
+// TestStoresComeAndGo stops and crashes PostgreSQL and cuts its clients off, and stops,
+// crashes and freezes Redis at the same time, while orders come. They are placed and
+// delivered all the time, and stock is what it is; lists are unavailable while PostgreSQL
+// is, and then show everything.
+func TestStoresComeAndGo(t *testing.T) {
 	t.Parallel()
 	rounds := 3
 	if chaos.ScaleFromEnv() != chaos.Short {
@@ -31,17 +34,24 @@ func TestPostgreSQLOutage(t *testing.T) {
 	server := postgrestest.Server(t)
 	database, err := server.Database(t.Context(), "mesh")
 	check(t, err)
-	mesh := launchMeshWith(t, []string{"DATABASE_URL=" + database}, devArgs("--ephemeral", "--seed=false", "--set", "shipping.transit=0s")...)
+	shared := redistest.Server(t)
+	mesh := launchMeshWith(t, []string{"DATABASE_URL=" + database, "REDIS_URL=" + shared.URL()}, devArgs("--ephemeral", "--seed=false", "--set", "shipping.transit=0s")...)
 	mesh.awaitReady()
 	s := mesh.shop()
 	s.stock("A", 500, 1_000_000)
+	s.stock("B", 500, 7)
 	s.listing(t)
 	stop := s.keepOrdering()
 	for round := range rounds {
 		s.deliver(1)
+		s.forget(shared, round)
 		s.trouble(server, database, round)
 		s.deliver(2)
+		if stock := s.stockOf("B"); stock.OnHand != 7 || stock.Reserved != 0 {
+			t.Errorf("stock without Redis: %+v", stock)
+		}
 		check(t, server.Run(t.Context()))
+		s.remember(shared, round)
 		s.listing(t)
 	}
 	placed := stop()
@@ -84,6 +94,22 @@ func (s shop) trouble(server *postgres.Server, database string, round int) {
 	if _, refusal := s.ask("orders.list", `{}`, contract.HeaderTimeout, "2000"); refusal == nil || refusal.Code != contract.Unavailable {
 		s.t.Errorf("a list without its database: %v", refusal)
 	}
+}
+
+// forget takes Redis away, in another way in each round; remember brings it back, empty
+// unless it was frozen.
+func (s shop) forget(server *redis.Server, round int) {
+	s.t.Helper()
+	check(s.t, []func() error{server.Kill, server.Stop, server.Freeze}[round%3]())
+}
+
+func (s shop) remember(server *redis.Server, round int) {
+	s.t.Helper()
+	if round%3 == 2 {
+		check(s.t, server.Thaw())
+		return
+	}
+	check(s.t, server.Run(s.t.Context()))
 }
 
 // deliver places orders and waits for their end.
