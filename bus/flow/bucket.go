@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"sync"
@@ -39,7 +40,7 @@ func (b *bucket) open(ctx context.Context) (jetstream.ObjectStore, jetstream.Str
 	if err != nil {
 		return nil, nil, fmt.Errorf("object store %s: %w", contract.FlowPayloads, err)
 	}
-	stream, err := b.conn.JetStream().Stream(ctx, "OBJ_"+contract.FlowPayloads)
+	stream, err := b.conn.JetStream().Stream(ctx, payloadStream)
 	if err != nil {
 		return nil, nil, fmt.Errorf("object store %s: %w", contract.FlowPayloads, err)
 	}
@@ -73,10 +74,7 @@ func (b *bucket) Payload(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	info, err := store.GetInfo(ctx, name)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		err = fmt.Errorf("%w: %w", ErrNoPayload, err)
-	}
+	info, err := b.info(ctx, store, name)
 	if err != nil {
 		return nil, fmt.Errorf("object store %s: %s: %w", contract.FlowPayloads, name, err)
 	}
@@ -94,6 +92,48 @@ func (b *bucket) Payload(ctx context.Context, name string) ([]byte, error) {
 		return nil, fmt.Errorf("object store %s: %s is damaged", contract.FlowPayloads, name)
 	}
 	return value, nil
+}
+
+// followPause is between two looks at a replica that is behind.
+const followPause = 20 * time.Millisecond
+
+// info finds an object. Any replica may answer that there is none because it has not heard
+// of it yet: what the leader has is waited for.
+func (b *bucket) info(ctx context.Context, store jetstream.ObjectStore, name string) (*jetstream.ObjectInfo, error) {
+	for {
+		info, err := store.GetInfo(ctx, name)
+		if !errors.Is(err, jetstream.ErrObjectNotFound) {
+			return info, err
+		}
+		known, err := leaderGet(ctx, b.conn, payloadStream, getRequest{LastBySubject: aboutObject(name)})
+		switch {
+		case err != nil:
+			return nil, err
+		case known.Sequence == 0, taken(known.Data):
+			return nil, ErrNoPayload
+		}
+		select {
+		case <-time.After(followPause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// taken reports an object that somebody has deleted: the bucket remembers that.
+func taken(about []byte) bool {
+	var object struct {
+		Deleted bool `json:"deleted"`
+	}
+	return contract.UnmarshalLenient(about, &object) != nil || object.Deleted
+}
+
+// payloadStream is the stream of the bucket.
+const payloadStream = "OBJ_" + contract.FlowPayloads
+
+// aboutObject is the subject of what the bucket knows about an object.
+func aboutObject(name string) string {
+	return "$O." + contract.FlowPayloads + ".M." + base64.URLEncoding.EncodeToString([]byte(name))
 }
 
 // chunksOf is the subject of an object's parts.

@@ -94,35 +94,40 @@ type getResponse struct {
 }
 
 func (l streamLog) get(ctx context.Context, req getRequest) (Stored, error) {
+	return leaderGet(ctx, l.conn, contract.FlowStream, req)
+}
+
+// leaderGet asks the leader of a stream for a message; it is zero when there is none.
+func leaderGet(ctx context.Context, conn *bus.Conn, stream string, req getRequest) (Stored, error) {
 	body, err := contract.Marshal(req)
 	if err != nil {
 		return Stored{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	answer, err := l.conn.NATS().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+contract.FlowStream, body)
+	answer, err := conn.NATS().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
 	if errors.Is(err, nats.ErrNoResponders) {
-		return Stored{}, fmt.Errorf("read the stream %s: %w", contract.FlowStream, bus.ErrNoStream)
+		return Stored{}, fmt.Errorf("read the stream %s: %w", stream, bus.ErrNoStream)
 	}
 	if err != nil {
-		return Stored{}, fmt.Errorf("read the stream %s: %w", contract.FlowStream, err)
+		return Stored{}, fmt.Errorf("read the stream %s: %w", stream, err)
 	}
-	return readStored(answer.Data)
+	return readStored(stream, answer.Data)
 }
 
-func readStored(data []byte) (Stored, error) {
+func readStored(stream string, data []byte) (Stored, error) {
 	var r getResponse
 	if err := contract.UnmarshalLenient(data, &r); err != nil {
-		return Stored{}, fmt.Errorf("read the stream %s: %w", contract.FlowStream, err)
+		return Stored{}, fmt.Errorf("read the stream %s: %w", stream, err)
 	}
 	if r.Error != nil {
 		if r.Error.Code == 404 {
 			return Stored{}, nil
 		}
-		return Stored{}, fmt.Errorf("read the stream %s: %s (%d)", contract.FlowStream, r.Error.Description, r.Error.ErrCode)
+		return Stored{}, fmt.Errorf("read the stream %s: %s (%d)", stream, r.Error.Description, r.Error.ErrCode)
 	}
 	if r.Message == nil {
-		return Stored{}, fmt.Errorf("read the stream %s: empty answer", contract.FlowStream)
+		return Stored{}, fmt.Errorf("read the stream %s: empty answer", stream)
 	}
 	s := Stored{Subject: r.Message.Subject, Sequence: r.Message.Sequence, Data: r.Message.Data, Time: r.Message.Time}
 	if len(r.Message.Header) == 0 {
@@ -130,7 +135,7 @@ func readStored(data []byte) (Stored, error) {
 	}
 	h, err := nats.DecodeHeadersMsg(r.Message.Header)
 	if err != nil {
-		return Stored{}, fmt.Errorf("read the stream %s: %w", contract.FlowStream, err)
+		return Stored{}, fmt.Errorf("read the stream %s: %w", stream, err)
 	}
 	s.Header = h
 	return s, nil
