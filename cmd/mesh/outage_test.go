@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -101,15 +102,19 @@ func (p provider) calls() (n int) {
 	return n
 }
 
-// status is what the payments service tells of its calls.
+// status is what the payments service tells of its calls of the provider.
 func (p provider) status() (policy.Status, bool) {
 	p.t.Helper()
 	_, out := runMesh(p.t, "policy", "ls", "payments", "--json", "--nats", p.nc.ConnectedUrl())
 	var list struct{ Lines []policy.Status }
-	if err := contract.UnmarshalLenient([]byte(`{"Lines":`+out+`}`), &list); err != nil || len(list.Lines) != 1 {
+	if err := contract.UnmarshalLenient([]byte(`{"Lines":`+out+`}`), &list); err != nil {
 		return policy.Status{}, false
 	}
-	return list.Lines[0], true
+	i := slices.IndexFunc(list.Lines, func(s policy.Status) bool { return s.Destination == "provider" })
+	if i < 0 {
+		return policy.Status{}, false
+	}
+	return list.Lines[i], true
 }
 
 // fail lets the provider fail under a policy, and one for the calls of payments itself,
