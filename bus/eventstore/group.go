@@ -64,6 +64,7 @@ func (e *Entity[S, C, E]) step(ctx context.Context, s *slot[S, C], group []*requ
 	}
 	if failpoint.EarlyAck {
 		e.answer(group[:n])
+		failpoint.LingerUnstored()
 		_, _ = e.commit(ctx, s, d, nil)
 		return n, undecided, nil
 	}
