@@ -38,7 +38,7 @@ func TestExitCodes(t *testing.T) {
 	}
 	t.Cleanup(func() { taken.Close() })
 	for _, c := range []struct{ args, says string }{
-		{"deploy", "'mesh --help'"},
+		{"install", "'mesh --help'"},
 		{"versio", "did you mean 'version'?"},
 		{"version --colour", "'mesh version --help'"},
 		{"version now", "'mesh version --help'"},

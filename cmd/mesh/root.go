@@ -52,8 +52,8 @@ func newRoot(c *cli) *cobra.Command {
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON for programs instead of text for people")
 	root.AddCommand(
 		devCommand(c), runCommand(c),
-		verifyCommand(c), reportCommand(c), viewCommand(c), flowCommand(c), dlqCommand(c), configCommand(c), policyCommand(c), benchCommand(c),
-		inGroup(groupOther, topologyCommand(c)), versionCommand(c),
+		verifyCommand(c), healthCommand(c), reportCommand(c), viewCommand(c), flowCommand(c), dlqCommand(c), configCommand(c), policyCommand(c), benchCommand(c),
+		inGroup(groupOther, topologyCommand(c)), deployCommand(c), versionCommand(c),
 	)
 	return root
 }
