@@ -29,7 +29,8 @@ type Config struct {
 	Service   string               // names the connection and its inbox prefix; a valid id
 	User      string               // with Password: a user of the server
 	Password  string               //
-	Creds     string               // path of a credentials file (JWT and seed), instead of a user
+	Creds     string               // path of a credentials file (JWT and seed), instead of a user; read at every connect
+	TLS       TLS                  // zero: as the URL and the server say, with the system's CAs
 	Telemetry *telemetry.Telemetry // nil discards everything
 	Options   []nats.Option        // applied last
 }
@@ -145,6 +146,7 @@ func (c *Conn) options(cfg Config) []nats.Option {
 	if cfg.Creds != "" {
 		opts = append(opts, nats.UserCredentials(cfg.Creds))
 	}
+	opts = append(opts, cfg.TLS.options()...)
 	return append(append(opts, cfg.Options...), batchInProcess)
 }
 

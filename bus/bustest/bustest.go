@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ordermesh/ordermesh/bus"
+	"github.com/ordermesh/ordermesh/bus/auth"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 	"github.com/ordermesh/ordermesh/embedded/natsd"
@@ -37,6 +38,8 @@ type options struct {
 	server    natsd.Config
 	user      string
 	password  string
+	auth      *auth.Folder
+	tenant    string
 	nats      []nats.Option
 }
 
@@ -69,6 +72,14 @@ func WithUser(name, password string) Option {
 	return func(o *options) { o.user, o.password = name, password }
 }
 
+// WithAuth makes the server trust the folder's operator, and connects with the
+// credentials that the tenant has for the service (see [WithService]). Certificates that
+// the folder has are used: the server demands one of its clients. Streams are made by the
+// tenant's admin.
+func WithAuth(folder *auth.Folder, tenant string) Option {
+	return func(o *options) { o.auth, o.tenant = folder, tenant }
+}
+
 // WithNATS adds options of the NATS client.
 func WithNATS(opts ...nats.Option) Option {
 	return func(o *options) { o.nats = append(o.nats, opts...) }
@@ -98,7 +109,7 @@ type Broker struct {
 // Server starts a single server; its streams have one replica.
 func Server(t testing.TB, opts ...Option) *Broker {
 	t.Helper()
-	cfg := collect(opts).server
+	cfg := serverConfig(t, opts)
 	cfg.Port, cfg.StoreDir = -1, t.TempDir()
 	s, err := natsd.Start(cfg)
 	if err != nil {
@@ -116,7 +127,7 @@ func Cluster(t testing.TB, opts ...Option) *Broker {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c, err := natsd.StartCluster(ctx, 3, t.TempDir())
+	c, err := natsd.StartCluster(ctx, 3, t.TempDir(), serverConfig(t, opts))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,10 +176,12 @@ func (b *Broker) Dial(t testing.TB, opts ...Option) *bus.Conn {
 	o := collect(opts)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, err := bus.Dial(ctx, bus.Config{
+	cfg := bus.Config{
 		URL: b.URL(), Service: o.service, User: o.user, Password: o.password,
 		Telemetry: o.telemetry, Options: o.nats,
-	})
+	}
+	o.authenticate(&cfg, o.service)
+	conn, err := bus.Dial(ctx, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +258,10 @@ func (b *Broker) provision(t testing.TB, opts []Option) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	conn, err := bus.Dial(ctx, bus.Config{URL: b.URL(), Service: "provisioner"})
+	cfg := bus.Config{URL: b.URL(), Service: "provisioner"}
+	o := collect(opts)
+	o.authenticate(&cfg, auth.Admin)
+	conn, err := bus.Dial(ctx, cfg)
 	check(t, err)
 	defer conn.Close()
 	check(t, bus.Provision(ctx, conn, specs, b.Replicas()))

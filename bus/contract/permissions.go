@@ -84,6 +84,26 @@ func (s Service) Permissions(rights Rights) Permissions {
 	return Permissions{Publish: p.unique(p.publish), Subscribe: p.unique(p.subscribe), Responses: len(s.Serves)+len(s.Consumes) > 0}
 }
 
+// Observing derives what people may do who look and change nothing: call the methods
+// that read, read every stream and bucket, and ask who serves. It covers the inboxes of
+// the nats CLI and of mesh's own tools.
+func Observing(services ...Service) Permissions {
+	p := &grant{}
+	p.sub("_INBOX.>", InboxPrefix("mesh")+".>")
+	p.pub("$SRV.>", "$JS.API.INFO", "$JS.FC.>",
+		"$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.MSG.GET.*", "$JS.API.DIRECT.GET.>",
+		"$JS.API.CONSUMER.NAMES.*", "$JS.API.CONSUMER.LIST.*", "$JS.API.CONSUMER.INFO.*.*",
+		"$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.MSG.NEXT.>")
+	for _, s := range services {
+		for _, m := range s.Serves {
+			if m.Reads {
+				p.pub(m.Subject())
+			}
+		}
+	}
+	return Permissions{Publish: p.unique(p.publish), Subscribe: p.unique(p.subscribe)}
+}
+
 type grant struct {
 	rights             Rights
 	publish, subscribe []string

@@ -24,11 +24,11 @@ type Cluster struct {
 	nodes   []*Server // nil while stopped
 }
 
-// StartCluster runs n servers with their stores below dir and returns once they
-// have a leader and all are up to date.
-func StartCluster(ctx context.Context, n int, dir string) (*Cluster, error) {
+// StartCluster runs n servers with their stores below dir, each configured like cfg but
+// for name, port and store, and returns once they have a leader and all are up to date.
+func StartCluster(ctx context.Context, n int, dir string, cfg Config) (*Cluster, error) {
 	return retryPorts(func() (*Cluster, error) {
-		configs, err := clusterNodes(n, dir, Config{})
+		configs, err := clusterNodes(n, dir, cfg)
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +147,7 @@ func (c *Cluster) Shutdown(ctx context.Context) error {
 func urls(nodes []node) string {
 	list := make([]string, len(nodes))
 	for i, n := range nodes {
-		list[i] = "nats://" + host + ":" + strconv.Itoa(n.Port)
+		list[i] = n.scheme() + host + ":" + strconv.Itoa(n.Port)
 	}
 	return strings.Join(list, ",")
 }

@@ -108,7 +108,7 @@ func TestClosedChildLeavesNoProcess(t *testing.T) {
 func TestClusterSurvivesOneNode(t *testing.T) {
 	t.Parallel()
 	ctx := bounded(t, 90*time.Second)
-	c, err := natsd.StartCluster(ctx, 3, t.TempDir())
+	c, err := natsd.StartCluster(ctx, 3, t.TempDir(), natsd.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -20,6 +21,7 @@ const (
 	defaultName    = "ordermesh"
 	anyPort        = -1
 	responseBudget = 128
+	tlsTimeout     = 5 * time.Second // of a handshake
 )
 
 // Config says how to run one server. Only StoreDir is required.
@@ -41,6 +43,10 @@ type Config struct {
 	// DefaultUser names the user that a client without credentials becomes; with
 	// users and no default such clients are refused.
 	DefaultUser string
+	// Operator replaces Users: users are signed by its accounts.
+	Operator *Operator
+	// TLS is nil for plain text.
+	TLS *TLS
 	// Logger receives what the server reports; nil discards it. The server's
 	// notices are debug lines here: they are about NATS, not about the mesh.
 	Logger *slog.Logger `json:"-"`
@@ -70,9 +76,10 @@ func fail(kind error, format string, args ...any) error {
 
 // Server is a running nats-server.
 type Server struct {
-	srv  *server.Server
-	lock *storeLock
-	port int
+	srv      *server.Server
+	lock     *storeLock
+	port     int
+	accounts []string // whose streams LeadsStream looks at
 }
 
 // Start runs a server and returns once it answers.
@@ -99,6 +106,9 @@ func start(n node) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.operate(opts); err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
 	srv, err := launch(opts, n.Logger)
 	if err != nil {
 		return nil, errors.Join(err, lock.release())
@@ -107,7 +117,7 @@ func start(n node) (*Server, error) {
 	if addr, ok := srv.Addr().(*net.TCPAddr); ok {
 		port = addr.Port
 	}
-	return &Server{srv: srv, lock: lock, port: port}, nil
+	return &Server{srv: srv, lock: lock, port: port, accounts: n.accountKeys()}, nil
 }
 
 // launch starts the server with these options and waits until it answers.
@@ -141,10 +151,13 @@ func (s *Server) Port() int { return s.port }
 // a connection is not authenticated well: a refused login looks like a broken pipe.
 func (s *Server) InProcessConn() (net.Conn, error) { return s.srv.InProcessConn() }
 
-// LeadsStream reports whether this server leads the stream. A single server leads
-// whatever it has.
+// LeadsStream reports whether this server leads the stream, in whatever account it is.
+// A single server leads whatever it has.
 func (s *Server) LeadsStream(stream string) bool {
-	return !s.srv.JetStreamIsClustered() || s.srv.JetStreamIsStreamLeader(globalAccount, stream)
+	if !s.srv.JetStreamIsClustered() {
+		return true
+	}
+	return slices.ContainsFunc(s.accounts, func(account string) bool { return s.srv.JetStreamIsStreamLeader(account, stream) })
 }
 
 // leadsMeta reports whether this server leads its cluster.

@@ -45,6 +45,9 @@ func (n node) options() (*server.Options, error) {
 		Users:                  users,
 		NoAuthUser:             n.DefaultUser,
 	}
+	if err := n.encrypt(o); err != nil {
+		return nil, err
+	}
 	if len(n.RoutePorts) > 0 {
 		o.Cluster = server.ClusterOpts{Name: defaultName, Host: host, Port: n.RoutePort}
 		for _, port := range n.RoutePorts {

@@ -18,7 +18,7 @@ func TestABookWithoutALeaderIsUnavailable(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	servers, err := natsd.StartCluster(ctx, 3, t.TempDir())
+	servers, err := natsd.StartCluster(ctx, 3, t.TempDir(), natsd.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

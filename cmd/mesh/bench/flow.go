@@ -159,7 +159,7 @@ func flowGround(ctx context.Context, o Options, transport string, k kindOfServer
 		return nil, err
 	}
 	if k == replicated {
-		cluster, err := natsd.StartCluster(ctx, 3, dir)
+		cluster, err := natsd.StartCluster(ctx, 3, dir, natsd.Config{})
 		if err != nil {
 			return nil, errors.Join(err, os.RemoveAll(dir))
 		}
