@@ -48,6 +48,7 @@ type Conn struct {
 	nextWatch int
 	watchers  map[int]func(Denied)
 	reports   map[string]*func() any
+	refused   string // why the last try to reconnect failed
 }
 
 // Denied reports that the server refused a subject for lack of permission.
@@ -62,8 +63,10 @@ func (d Denied) Error() string {
 }
 
 // Dial connects. While nobody listens at the address it keeps trying until ctx
-// ends, because services start in any order; a refused login ends it at once. Errors
-// never show a password.
+// ends, because services start in any order. What waiting does not change ends it at once
+// with [ErrRefused]: a refused login, a certificate that is not trusted, expired
+// credentials. A connection that stands and is lost tries for ever, with the files as they
+// are then, and logs why it is refused. Errors never show a password.
 func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 	if !contract.ValidID(cfg.Service) {
 		return nil, fmt.Errorf("bus: service name %q cannot be used: 1 to %d of A-Z a-z 0-9 _ -", cfg.Service, contract.MaxID)
@@ -99,12 +102,18 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 func (c *Conn) connect(ctx context.Context, cfg Config) error {
 	pause := 50 * time.Millisecond
 	for {
+		if err := cfg.check(time.Now()); err != nil {
+			return err
+		}
 		nc, err := nats.Connect(cfg.URL, c.options(cfg)...)
 		if err == nil {
 			c.nc = nc
 			return nil
 		}
-		if errors.Is(err, nats.ErrAuthorization) || !retryDial(err) {
+		if refused := cfg.refuses(err); refused != nil {
+			return refused
+		}
+		if !retryDial(err) {
 			return fmt.Errorf("connect to NATS at %s as %s: %w", Redacted(cfg.URL), cfg.Service, withoutURL(err))
 		}
 		select {
@@ -133,9 +142,18 @@ func (c *Conn) options(cfg Config) []nats.Option {
 		nats.SetCustomDialer(&dialer{Dialer: net.Dialer{Timeout: dialTimeout}}),
 		nats.PingInterval(10 * time.Second),
 		nats.ReconnectBufSize(-1), // what cannot be sent now fails now: nothing is stored after its deadline
-		nats.ErrorHandler(c.asyncError),
+		nats.ErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
+			if !c.refusedAgain(cfg, err) {
+				c.asyncError(nc, sub, err)
+			}
+		}),
+		nats.IgnoreAuthErrorAbort(), // credentials that were rotated come back as a new file
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { c.refusedAgain(cfg, err) }),
 		nats.DisconnectErrHandler(c.disconnected),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
+			c.mu.Lock()
+			c.refused = ""
+			c.mu.Unlock()
 			c.telemetry.Logger.Info("connected again", "url", nc.ConnectedUrlRedacted())
 		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
@@ -148,6 +166,26 @@ func (c *Conn) options(cfg Config) []nats.Option {
 	}
 	opts = append(opts, cfg.TLS.options()...)
 	return append(append(opts, cfg.Options...), batchInProcess)
+}
+
+// refusedAgain logs why the connection does not come back, once for each reason in a row;
+// false when err is something else.
+func (c *Conn) refusedAgain(cfg Config, err error) bool {
+	why := cfg.refuses(err)
+	if why == nil {
+		return false
+	}
+	if found := cfg.check(time.Now()); found != nil {
+		why = found
+	}
+	c.mu.Lock()
+	again := c.refused == why.Error()
+	c.refused = why.Error()
+	c.mu.Unlock()
+	if !again {
+		c.telemetry.Logger.Error("the connection is refused, trying on", telemetry.KeyError, why.Error())
+	}
+	return true
 }
 
 func (c *Conn) disconnected(_ *nats.Conn, err error) {

@@ -51,7 +51,7 @@ var importRules = []importRule{
 	{packages: `bus/failpoint`},
 	{packages: `bus/telemetry`, own: []string{`bus/contract`}, others: withLibraries("github.com/lmittmann/tint")},
 	{packages: `bus/internal/.*`, own: []string{`bus`, busLeaves}, others: busLibraries},
-	{packages: `bus`, own: []string{busLeaves}, others: busLibraries},
+	{packages: `bus`, own: []string{busLeaves}, others: withLibraries("github.com/nats-io/jwt/v2")},
 	{packages: `bus/auth`, own: []string{`bus/contract`}, others: []string{"github.com/nats-io/jwt/v2", "github.com/nats-io/nkeys", "github.com/nats-io/nats.go"}},
 	{packages: `bus/bustest`, own: []string{`bus`, `bus/auth`, busLeaves, `embedded/natsd`}, others: withLibraries("go.uber.org/goleak")},
 	{packages: `bus/rpc`, own: []string{`bus`, busLeaves, `bus/policy`}, others: busLibraries},
