@@ -89,7 +89,45 @@ func retryProvision(ctx context.Context, f func(context.Context) error) error {
 	}
 }
 
-// streamConfig keeps every message for ever in a file, readable by direct get.
+// StreamConfig is what a stream, or the stream behind a bucket, is made with. An event
+// stream keeps every message for ever in a file, readable by direct get.
+func StreamConfig(spec contract.StreamSpec, replicas int) jetstream.StreamConfig {
+	switch {
+	case spec.KV:
+		return bucketConfig(spec, replicas)
+	case spec.Objects:
+		return jetstream.StreamConfig{
+			Name: spec.StreamName(), Subjects: []string{"$O." + spec.Name + ".C.>", "$O." + spec.Name + ".M.>"}, Replicas: replicas,
+			Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, AllowRollup: true, AllowDirect: true,
+		}
+	}
+	return streamConfig(spec, replicas)
+}
+
+// bucketConfig is what the client library makes of kvConfig.
+func bucketConfig(spec contract.StreamSpec, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: spec.StreamName(), Subjects: []string{"$KV." + spec.Name + ".>"}, Replicas: replicas,
+		Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew, MaxMsgsPerSubject: int64(kvConfig(spec, replicas).History),
+		AllowRollup: true, DenyDelete: true, AllowDirect: true,
+		AllowMsgTTL: spec.MarkerTTL > 0, SubjectDeleteMarkerTTL: spec.MarkerTTL,
+	}
+}
+
+// ConsumerConfig is what a durable consumer is made with.
+func ConsumerConfig(spec contract.ConsumerSpec) jetstream.ConsumerConfig {
+	cfg := jetstream.ConsumerConfig{
+		Durable: spec.Name, Name: spec.Name, Description: spec.Description, FilterSubject: spec.Filter,
+		DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
+		AckWait: spec.AckWait, MaxDeliver: -1, MaxAckPending: spec.MaxAckPending, Metadata: spec.Metadata,
+	}
+	if spec.Group != "" {
+		cfg.PriorityPolicy, cfg.PriorityGroups, cfg.PinnedTTL = jetstream.PriorityPolicyPinned, []string{spec.Group}, spec.PinTTL
+	}
+	return cfg
+}
+
+// streamConfig is StreamConfig of a plain stream.
 func streamConfig(spec contract.StreamSpec, replicas int) jetstream.StreamConfig {
 	cfg := jetstream.StreamConfig{
 		Name: spec.Name, Subjects: spec.Subjects, Replicas: replicas,

@@ -189,9 +189,11 @@ func (g *grant) flows(service string) {
 		"$JS.API.CONSUMER.UNPIN."+FlowStream+".*",
 		"$JS.API.CONSUMER.DELETE."+FlowStream+".*",
 		"$JS.ACK."+FlowStream+".>", "$JS.ACK.*.*."+FlowStream+".>",
-		"$JS.API.CONSUMER.CREATE."+FlowStream+".*.flow."+service+".in.*.>",
 		"$JS.API.CONSUMER.CREATE."+FlowStream+".*.flow."+service+".log.>",
 	)
+	if g.rights == Development { // the durables of the partitions
+		g.pub("$JS.API.CONSUMER.CREATE." + FlowStream + ".*.flow." + service + ".in.*.>")
+	}
 	g.bucket(FlowLeaseKV, service+".>")
 	g.objects(FlowPayloads)
 	g.stream("OBJ_" + FlowPayloads)

@@ -2,6 +2,8 @@ package contract
 
 import (
 	"slices"
+	"strconv"
+	"time"
 )
 
 // Service is everything a service says about itself. Permissions, streams,
@@ -29,8 +31,10 @@ const EveryService = "*"
 
 // Consumption is one durable consumer.
 type Consumption struct {
-	Durable string     // unique in its stream, such as "orders-checkout"
-	Events  EventsInfo // what it reads
+	Durable string        // unique in its stream, such as "orders-checkout"
+	Events  EventsInfo    // what it reads
+	Ordered bool          // the events of one entity one after the other, in one process at a time
+	AckWait time.Duration // without a sign of life of who holds an event, until another gets it; 0 is EventAckWait
 }
 
 // FlowInfo names a flow and the version that new instances run.
@@ -63,6 +67,7 @@ func Streams(services ...Service) []StreamSpec {
 			byName[FlowStream] = StreamSpec{
 				Name: FlowStream, Schedules: true,
 				Subjects: []string{"flow.*.in.>", "flow.*.log.>", "flow.*.timer.>"},
+				Metadata: map[string]string{FlowPartitionsKey: strconv.Itoa(FlowPartitions)},
 			}
 			byName["OBJ_"+FlowPayloads] = StreamSpec{Name: FlowPayloads, Objects: true}
 			byName["KV_"+FlowLeaseKV] = StreamSpec{Name: FlowLeaseKV, KV: true, History: 1, MarkerTTL: flowLeaseTTL}

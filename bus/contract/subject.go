@@ -121,3 +121,14 @@ type StreamSpec struct {
 	MarkerTTL  time.Duration // KV: how long a delete marker stays; 0 = no per-key TTL
 	Objects    bool          // an object store bucket named Name (its stream is OBJ_<Name>)
 }
+
+// StreamName is the name of the stream, also of the one behind a bucket.
+func (s StreamSpec) StreamName() string {
+	switch {
+	case s.KV:
+		return "KV_" + s.Name
+	case s.Objects:
+		return "OBJ_" + s.Name
+	}
+	return s.Name
+}

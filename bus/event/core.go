@@ -60,7 +60,7 @@ func newCore(conn *bus.Conn, info contract.EventsInfo, durable string, o options
 	}
 	if o.ordered {
 		c.lanes = newLanes()
-		cfg.Group, cfg.Pinned = orderedGroup, c.pinned
+		cfg.Group, cfg.Pinned = c.spec().Group, c.pinned
 	}
 	c.puller = pull.New(cfg)
 	return c

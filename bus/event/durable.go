@@ -13,15 +13,12 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
-	"github.com/ordermesh/ordermesh/bus/internal/pull"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
 
 const (
-	orderedGroup = "ordered"
-	pinTTL       = 2 * pull.Expiry // of a pinned process that does not pull any more
-	ensurePause  = 100 * time.Millisecond
-	ensureMax    = 2 * time.Second
+	ensurePause = 100 * time.Millisecond
+	ensureMax   = 2 * time.Second
 )
 
 // Drift is one field in which a durable differs from what its consumer needs.
@@ -44,18 +41,16 @@ func (e *DriftError) Error() string {
 		e.Consumer, e.Stream, strings.Join(parts, "; "))
 }
 
-func (c *core) config() jetstream.ConsumerConfig {
-	cfg := jetstream.ConsumerConfig{
-		Durable: c.durable, Name: c.durable,
-		Description:   "events of " + c.info.Entity + " for " + c.conn.Service(),
-		FilterSubject: c.info.Filter(), DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: c.opts.ackWait, MaxDeliver: -1, MaxAckPending: c.opts.maxAckPending(),
-	}
-	if c.opts.ordered {
-		cfg.PriorityPolicy, cfg.PriorityGroups, cfg.PinnedTTL = jetstream.PriorityPolicyPinned, []string{orderedGroup}, pinTTL
-	}
-	return cfg
+// spec is what `mesh topology apply` makes as well, out of the service's descriptor.
+func (c *core) spec() contract.ConsumerSpec {
+	spec := contract.Consumption{
+		Durable: c.durable, Events: c.info, Ordered: c.opts.ordered, AckWait: c.opts.ackWait,
+	}.Spec(c.conn.Service())
+	spec.MaxAckPending = max(spec.MaxAckPending, 4*c.opts.prefetch)
+	return spec
 }
+
+func (c *core) config() jetstream.ConsumerConfig { return bus.ConsumerConfig(c.spec()) }
 
 // ensure returns once the durable exists and fits. A stream that is missing and a
 // server that does not answer are waited for.
@@ -151,7 +146,7 @@ func nonEmpty(s string) []string {
 func (c *core) unpin() {
 	body, err := contract.Marshal(struct {
 		Group string `json:"group"`
-	}{orderedGroup})
+	}{c.spec().Group})
 	if err != nil {
 		return
 	}

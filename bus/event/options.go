@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
 )
 
 // Option refines a consumer.
@@ -25,7 +27,7 @@ type options struct {
 
 func buildOptions(opts []Option) (options, error) {
 	o := options{
-		concurrency: 32, prefetch: 512, ackWait: 30 * time.Second,
+		concurrency: 32, prefetch: 512, ackWait: contract.EventAckWait,
 		attempts: 8, patience: 24 * time.Hour,
 		backoffMin: 250 * time.Millisecond, backoffMax: 30 * time.Second,
 		drain: 5 * time.Second, watchEvery: 5 * time.Second,
@@ -39,10 +41,6 @@ func buildOptions(opts []Option) (options, error) {
 	}
 	return o, errors.Join(errs...)
 }
-
-// maxAckPending bounds what all processes together have taken and not finished,
-// delayed retries included.
-func (o options) maxAckPending() int { return max(4096, 4*o.prefetch) }
 
 // Ordered handles the events of one entity strictly in order, in one process at a
 // time; different entities still run side by side. Another process takes over when
@@ -89,7 +87,8 @@ func WithPrefetch(n int) Option {
 
 // WithAckWait says how long the server waits for a sign of life before it gives a
 // message to another process; default 30 s. It bounds how late the work of a killed
-// process is taken up, not how long a handler may take.
+// process is taken up, not how long a handler may take. The service's descriptor says
+// the same, so that a durable that was made beforehand does.
 func WithAckWait(d time.Duration) Option {
 	return func(o *options) error {
 		o.ackWait = d

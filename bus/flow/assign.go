@@ -6,10 +6,6 @@ import (
 	"strconv"
 )
 
-// defaultPartitions is how many partitions a service's flows are spread over. The
-// number is fixed when the stream is created: it decides where an inbox is.
-const defaultPartitions = 16
-
 // partitionOf says in which partition an instance lives.
 func partitionOf(name, id string, partitions int) int {
 	h := hashText(hashSeed, name)

@@ -28,7 +28,7 @@ func WithOrphans(d time.Duration) Option {
 // BuryInputs does the first half of what makes a result record out of a flow that has
 // ended: what a crash in between leaves.
 func BuryInputs(ctx context.Context, conn *bus.Conn, service, name, id string) error {
-	e := &engine{service: service, log: streamLog{conn}, partitions: defaultPartitions}
+	e := &engine{service: service, log: streamLog{conn}, partitions: contract.FlowPartitions}
 	last, err := e.log.Last(ctx, contract.FlowLog(service, name, id))
 	if err != nil {
 		return err

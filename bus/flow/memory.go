@@ -3,6 +3,8 @@ package flow
 import (
 	"slices"
 	"time"
+
+	"github.com/ordermesh/ordermesh/bus/contract"
 )
 
 // memory is how an instance recognises inputs that it has taken in: by their ids, for
@@ -70,7 +72,7 @@ func (p *page) memory() memory {
 		m.places = append(m.places, 0)
 	}
 	if p.Status == Stuck {
-		m.young = time.Now().Add(ackWait)
+		m.young = time.Now().Add(contract.FlowAckWait)
 	}
 	return m
 }

@@ -15,17 +15,12 @@ import (
 )
 
 const (
-	pinGroup = "owner"
 	// pullExpiry is shorter than the silence after which a worker is dead: the requests
 	// of one that was stopped have run out when its partitions are taken over.
 	pullExpiry = time.Second
 	pullBeat   = 500 * time.Millisecond
-	pinnedTTL  = 3 * time.Second
-	// ackWait is the last resort; a take-over resets the consumer.
-	ackWait       = time.Minute
-	maxAckPending = 1000
-	pullBatch     = 256
-	maxReloads    = 5
+	pullBatch  = 256
+	maxReloads = 5
 )
 
 // partition is a share of a service's flows: one durable consumer, owned by one
@@ -53,22 +48,14 @@ type partition struct {
 func newPartition(ctx context.Context, e *engine, js jetstream.JetStream, n int) *partition {
 	ctx, cancel := context.WithCancel(ctx)
 	return &partition{
-		ctx: ctx, cancel: cancel, eng: e, js: js, n: n, durable: durableName(e.service, n),
+		ctx: ctx, cancel: cancel, eng: e, js: js, n: n, durable: contract.FlowConsumer(e.service, n, e.partitions).Name,
 		running: map[string]*instance{}, empty: make(chan struct{}),
 	}
 }
 
-func durableName(service string, n int) string { return fmt.Sprintf("%s-%d", service, n) }
-
-// consumerConfig is the durable consumer of a partition.
-func consumerConfig(service string, n, partitions int) jetstream.ConsumerConfig {
-	return jetstream.ConsumerConfig{
-		Durable: durableName(service, n), FilterSubject: contract.FlowInputFilter(service, n),
-		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: maxAckPending,
-		DeliverPolicy:  jetstream.DeliverAllPolicy,
-		PriorityPolicy: jetstream.PriorityPolicyPinned, PriorityGroups: []string{pinGroup}, PinnedTTL: pinnedTTL,
-		Metadata: map[string]string{metadataPartitions: fmt.Sprint(partitions)},
-	}
+// spec is the durable consumer of a partition.
+func (p *partition) spec() contract.ConsumerSpec {
+	return contract.FlowConsumer(p.eng.service, p.n, p.eng.partitions)
 }
 
 // open makes the consumer deliver to us, beginning with everything that was not
@@ -83,7 +70,7 @@ func (p *partition) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("partition %d: %w", p.n, err)
 	}
-	if err := stream.UnpinConsumer(ctx, p.durable, pinGroup); err != nil {
+	if err := stream.UnpinConsumer(ctx, p.durable, p.spec().Group); err != nil {
 		return fmt.Errorf("partition %d: unpin: %w", p.n, err)
 	}
 	consumer, err := stream.Consumer(ctx, p.durable)
@@ -101,7 +88,7 @@ func (p *partition) open(ctx context.Context) error {
 		return fmt.Errorf("partition %d: reset: %w", p.n, err)
 	}
 	feed, err := consumer.Consume(p.deliver,
-		jetstream.PullPriorityGroup(pinGroup), jetstream.PullMaxMessages(pullBatch),
+		jetstream.PullPriorityGroup(p.spec().Group), jetstream.PullMaxMessages(pullBatch),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullHeartbeat(pullBeat),
 		jetstream.ConsumeErrHandler(p.feedError))
 	if err != nil {

@@ -139,7 +139,7 @@ func (e *engine) heard(ctx context.Context, p page, sequence uint64) bool {
 
 // acknowledged asks whether every input of a partition up to a sequence was.
 func (s *session) acknowledged(ctx context.Context, p int, sequence uint64) bool {
-	consumer, err := s.w.conn.JetStream().Consumer(ctx, contract.FlowStream, durableName(s.w.service, p))
+	consumer, err := s.w.conn.JetStream().Consumer(ctx, contract.FlowStream, s.w.consumer(p).Name)
 	if err != nil {
 		return false
 	}

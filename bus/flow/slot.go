@@ -214,5 +214,5 @@ func (s *session) reopenIfAsked(p int) {
 
 func (s *session) logger(text string, p int, more ...any) {
 	s.w.conn.Telemetry().Logger.Warn("flow: "+text,
-		append([]any{telemetry.KeyPartition, p, telemetry.KeyConsumer, durableName(s.w.service, p), telemetry.KeyStream, contract.FlowStream}, more...)...)
+		append([]any{telemetry.KeyPartition, p, telemetry.KeyConsumer, s.w.consumer(p).Name, telemetry.KeyStream, contract.FlowStream}, more...)...)
 }

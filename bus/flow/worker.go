@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,10 +15,6 @@ import (
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
-
-// metadataPartitions is where the stream and each consumer say how many partitions
-// there are.
-const metadataPartitions = "mesh-flow-partitions"
 
 type workerOptions struct {
 	partitions int
@@ -65,7 +62,7 @@ func NewWorker(conn *bus.Conn, service string, flows []Registered, opts ...Optio
 		return nil, fmt.Errorf("flow: service name %q cannot be used", service)
 	}
 	w := &Worker{conn: conn, service: service, flows: catalogue{}, ready: make(chan struct{}), payloads: &bucket{conn: conn}}
-	w.options = workerOptions{partitions: defaultPartitions, retention: defaultRetention(), capacity: defaultCapacity}
+	w.options = workerOptions{partitions: contract.FlowPartitions, retention: defaultRetention(), capacity: defaultCapacity}
 	for _, opt := range opts {
 		if err := opt(&w.options); err != nil {
 			return nil, err
@@ -97,13 +94,13 @@ func (w *Worker) Ready() <-chan struct{} { return w.ready }
 
 // partitionsOf reads how many partitions a stream or consumer was made for.
 func partitionsOf(metadata map[string]string) (int, error) {
-	text, ok := metadata[metadataPartitions]
+	text, ok := metadata[contract.FlowPartitionsKey]
 	if !ok {
-		return defaultPartitions, nil
+		return contract.FlowPartitions, nil
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, fmt.Errorf("flow: metadata %s is %q, not a number", metadataPartitions, text)
+		return 0, fmt.Errorf("flow: metadata %s is %q, not a number", contract.FlowPartitionsKey, text)
 	}
 	return n, nil
 }
@@ -129,13 +126,19 @@ func (w *Worker) prepare(ctx context.Context) error {
 	return nil
 }
 
+// consumer describes the durable consumer of a partition.
+func (w *Worker) consumer(p int) contract.ConsumerSpec {
+	return contract.FlowConsumer(w.service, p, w.options.partitions)
+}
+
 // prepareConsumer makes the durable consumer of a partition, or checks the one that
 // is there.
 func (w *Worker) prepareConsumer(ctx context.Context, p int) error {
-	name := durableName(w.service, p)
+	spec := w.consumer(p)
+	name := spec.Name
 	consumer, err := w.conn.JetStream().Consumer(ctx, contract.FlowStream, name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		consumer, err = w.conn.JetStream().CreateOrUpdateConsumer(ctx, contract.FlowStream, consumerConfig(w.service, p, w.options.partitions))
+		consumer, err = w.makeConsumer(ctx, spec)
 	}
 	if err != nil {
 		return fmt.Errorf("flow: consumer %s: %w", name, err)
@@ -148,6 +151,22 @@ func (w *Worker) prepareConsumer(ctx context.Context, p int) error {
 		return fmt.Errorf("%w: the consumer %s was made for %d partitions, this worker is set to %d", errPartitions, name, n, w.options.partitions)
 	}
 	return nil
+}
+
+// makeConsumer makes a durable, or says that it may not.
+func (w *Worker) makeConsumer(ctx context.Context, spec contract.ConsumerSpec) (jetstream.Consumer, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer w.conn.WatchDenied(func(d bus.Denied) {
+		if strings.HasPrefix(d.Subject, "$JS.API.CONSUMER.CREATE."+spec.Stream+"."+spec.Name+".") {
+			stop(fmt.Errorf("it does not exist and may not be created here: %w", d))
+		}
+	})()
+	consumer, err := w.conn.JetStream().CreateOrUpdateConsumer(ctx, spec.Stream, bus.ConsumerConfig(spec))
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	return consumer, err
 }
 
 // errPartitions reports a number of partitions that is not the stream's.

@@ -57,6 +57,8 @@ func TestApart(t *testing.T) {
 		t.Errorf("after an outage of payments: status %s, history %s", order.Status, types(order))
 	}
 	comesToRest(t, server.URL())
+	// What services make for themselves in development is what is made for them in production.
+	runs{"topology plan --replicas 1", exitGood, []string{"nothing to do"}}.on(t, server.URL())
 	for name, p := range processes {
 		if name == "orders" {
 			continue

@@ -21,6 +21,7 @@ const waitingAfter = 2 * time.Second
 type runOptions struct {
 	nats    natsFlags
 	profile profile
+	safety  production
 	config  configFlags
 	http    string
 	log     slog.Level
@@ -32,12 +33,15 @@ func runCommand(c *cli) *cobra.Command {
 		Use: "run <service>...", Short: "Run one or more services against a NATS server", GroupID: groupStart,
 		Long: "Run services against a NATS server that runs elsewhere; the code is the same as in 'mesh dev'.\n" +
 			"Services start in any order and wait for what they need. Profile dev creates missing streams;\n" +
-			"profile production refuses to start unless 'mesh topology check' is content.\n" +
+			"profile production creates nothing and refuses to start, with everything that is wrong at once, unless\n" +
+			"the streams and consumers are as 'mesh topology apply' makes them, with three copies or more; the\n" +
+			"connection has credentials and, off this machine, TLS; somebody says that the servers write through\n" +
+			"to their disks; and no sandbox plays the payment provider or the carrier.\n" +
 			"With DATABASE_URL, views are kept in PostgreSQL, for all instances together; profile dev makes\n" +
 			"missing roles and schemas, for production 'mesh view roles' prints them.\n" +
 			"With REDIS_URL, instances share what they have read; a Redis that is down costs time only.\n\nServices: " + strings.Join(serviceNames(), ", "),
 		Example: "  mesh run orders\n  mesh run payments shipping --nats nats://10.0.0.5:4222 --http :8081\n" +
-			"  mesh run orders --profile production --creds orders.creds",
+			"  mesh run orders --profile production --nats tls://10.0.0.5:4222 --creds orders.creds --server-sync always",
 		ValidArgs: serviceNames(),
 		Args:      knownServices,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,6 +51,7 @@ func runCommand(c *cli) *cobra.Command {
 	f := cmd.Flags()
 	o.nats.add(f)
 	o.config.add(f)
+	o.safety.add(f)
 	f.Var(&o.profile, "profile", "`dev` creates missing streams, production demands replicated ones")
 	f.StringVar(&o.http, "http", "", "`address` for /livez, /readyz and /metrics; none by default")
 	logFlag(f, &o.log)
@@ -104,12 +109,21 @@ func runServices(ctx context.Context, c *cli, o runOptions, services []service) 
 	if backing.redis, err = openRedis(os.Getenv("REDIS_URL")); err != nil {
 		return err
 	}
-	list := hostAll(services, o.profile, backing, func(ctx context.Context, name string) (*bus.Conn, error) {
+	dial := func(ctx context.Context, name string) (*bus.Conn, error) {
 		defer o.announceWaiting(tel.For(name))()
 		return o.nats.dial(ctx, name, tel.For(name))
-	})
+	}
+	list := hostAll(services, o.profile, backing, dial)
 	h := newHealth(tel, list)
 	web.start(h.handler())
+	if o.profile == profileProduction {
+		if err := o.safety.admit(ctx, &o.nats, services, dial); err != nil {
+			if ctx.Err() != nil {
+				return nil // it was stopped while it waited
+			}
+			return err
+		}
+	}
 	return serveUntilDone(ctx, h, list, func(ctx context.Context) error {
 		if err := awaitReady(ctx, list); err != nil {
 			return err

@@ -4,58 +4,90 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/cmd/mesh/topology"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 )
 
-// TestProductionRefuses: one server with single copies is not fit for production, and
-// everything that is wrong is named at once.
-func TestProductionRefuses(t *testing.T) {
-	t.Parallel()
-	server := bustest.Server(t)
-	specs := contract.Streams(descriptors(allServices())...)
-
-	code, out := runMesh(t, "topology", "check", "--nats", server.URL())
-	if code != exitBad || strings.Count(out, " is missing") != len(specs) {
-		t.Errorf("check of an empty server: exit code %d, want every one of %d named:\n%s", code, len(specs), out)
-	}
-	code, out = runMesh(t, "topology", "apply", "--replicas", "1", "--nats", server.URL())
-	if code != exitGood {
-		t.Fatalf("apply: exit code %d: %s", code, out)
-	}
-	code, out = runMesh(t, "topology", "check", "--nats", server.URL())
-	if code != exitBad || strings.Count(out, "has 1 replicas, not 3") != len(specs) {
-		t.Errorf("check of single copies: exit code %d:\n%s", code, out)
-	}
-	code, out = runMesh(t, "run", "orders", "--profile", "production", "--nats", server.URL())
-	if code != exitBad || !strings.Contains(out, "ORDERS has 1 replicas") || !strings.Contains(out, "FLOW has 1 replicas") {
-		t.Errorf("run in production: exit code %d:\n%s", code, out)
-	}
+// runs is one command of a test: its exit code and what its output must hold.
+type runs struct {
+	args string
+	code int
+	says []string
 }
 
-// TestProductionAccepts: on three servers, what apply makes is what check demands and
-// services run on it.
-func TestProductionAccepts(t *testing.T) {
-	t.Parallel()
-	url := bustest.Cluster(t).URL()
-	for range 2 { // the second time changes nothing
-		if code, out := runMesh(t, "topology", "apply", "--nats", url); code != exitGood {
-			t.Fatalf("apply: exit code %d: %s", code, out)
+func (r runs) on(t *testing.T, url string) string {
+	t.Helper()
+	code, out := runMesh(t, append(strings.Fields(r.args), "--nats", url)...)
+	if code != r.code {
+		t.Errorf("mesh %s: exit code %d, want %d:\n%s", r.args, code, r.code, out)
+	}
+	for _, text := range r.says {
+		if !strings.Contains(out, text) {
+			t.Errorf("mesh %s does not say %q:\n%s", r.args, text, out)
 		}
 	}
-	if code, out := runMesh(t, "topology", "check", "--nats", url); code != exitGood {
-		t.Errorf("check: exit code %d: %s", code, out)
+	return out
+}
+
+// TestTopology: plan shows what apply does, apply does it once, and what would lose
+// something keeps it from doing anything.
+func TestTopology(t *testing.T) {
+	t.Parallel()
+	conn := bustest.New(t)
+	url, js := conn.NATS().ConnectedUrl(), conn.JetStream()
+	all := descriptors(allServices())
+	things := len(contract.Streams(all...)) + len(contract.Consumers(all...))
+
+	runs{"topology check", exitBad, []string{"stream ORDERS is missing", "consumers are missing: ", "ORDERS > orders-checkout", "FLOW > orders-15"}}.on(t, url)
+	out := runs{"topology plan --replicas 1", exitGood, []string{"+ stream ORDERS\n", "+ bucket config\n", "+ objects flow_payload\n", "+ consumer FLOW > orders-0\n"}}.on(t, url)
+	if n := strings.Count(out, "\n+ ") + 1; n != things {
+		t.Errorf("%d lines with a plus, want %d:\n%s", n, things, out)
 	}
-	all := append([]string{"run", "--profile", "production", "--nats", url}, serviceNames()...)
-	startMesh(t, all...)
-	startMesh(t, append([]string{"run", "--nats", url}, serviceNames()...)...)
-	if code, out := runMesh(t, "topology", "check", "--nats", url); code != exitGood {
-		t.Errorf("services of profile dev have changed the streams: %s", out)
+	runs{"topology apply --replicas 1", exitGood, []string{"with 1 replicas", "stream ORDERS", "consumer ORDERS > orders-checkout"}}.on(t, url)
+	runs{"topology plan --replicas 1", exitGood, []string{"nothing to do"}}.on(t, url)
+	runs{"topology apply --replicas 1", exitGood, []string{"nothing to do"}}.on(t, url)
+	runs{"topology apply --replicas 1 --json", exitGood, []string{`"applied":[]`, `"create":0`}}.on(t, url)
+	runs{"topology plan --json", exitGood, []string{`"field":"num_replicas","is":"1","should":"3"`}}.on(t, url)
+	runs{"topology check", exitBad, []string{"stream ORDERS: num_replicas is 1, should be 3", "bucket config: num_replicas is 1, should be 3"}}.on(t, url)
+	runs{"topology apply --replicas 2", exitUsage, []string{"--replicas 2 is not possible"}}.on(t, url)
+
+	ordersStream, err := js.Stream(t.Context(), orders.Events.Info().Stream)
+	if err != nil {
+		t.Fatal(err)
 	}
-	s := shop{t, dial(t, url)}
-	s.stock("TEA-001", 1299, 5)
-	if order := s.ended(s.place(sampleOrder).OrderID); order.Status != orders.Delivered || types(order) != goodLife {
-		t.Errorf("status %s, history %s", order.Status, types(order))
+	cfg := ordersStream.CachedInfo().Config
+	cfg.Subjects, cfg.MaxMsgs = append(cfg.Subjects, "evt.invoice.*"), 1_000_000
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteConsumer(t.Context(), cfg.Name, orders.CheckoutConsumer); err != nil {
+		t.Fatal(err)
+	}
+	runs{"topology plan --replicas 1", exitBad, []string{"! stream ORDERS", "max_msgs is 1000000, should be unlimited", "+ consumer ORDERS > orders-checkout", "1 to create, 0 to change, 1 refused"}}.on(t, url)
+	runs{"topology apply --replicas 1", exitBad, []string{"nothing was done", "subjects is evt.invoice.*, evt.order.*", "taking evt.invoice.* away"}}.on(t, url)
+	if _, err := js.Consumer(t.Context(), cfg.Name, orders.CheckoutConsumer); err != jetstream.ErrConsumerNotFound { //nolint:errorlint // it is this one
+		t.Errorf("something was done: %v", err)
+	}
+	cfg.Subjects = []string{orders.Events.Info().Filter()}
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	runs{"topology apply --replicas 1", exitGood, []string{"created 1 and changed 1"}}.on(t, url)
+}
+
+// TestTopologyExport: the manifests are written with and without a file.
+func TestTopologyExport(t *testing.T) {
+	t.Parallel()
+	file := t.TempDir() + "/jetstream.yaml"
+	code, out := runMesh(t, "topology", "export", "--account", "shop")
+	if code != exitGood || !strings.Contains(out, "apiVersion: "+topology.ManifestAPI) || !strings.Contains(out, "account: shop") {
+		t.Errorf("exit code %d:\n%.300s", code, out)
+	}
+	if code, out := runMesh(t, "topology", "export", "--file", file, "--json"); code != exitGood || !strings.Contains(out, `"resources":`) {
+		t.Errorf("exit code %d: %.300s", code, out)
 	}
 }

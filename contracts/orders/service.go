@@ -1,6 +1,8 @@
 package orders
 
 import (
+	"time"
+
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/catalog"
 	"github.com/ordermesh/ordermesh/contracts/inventory"
@@ -18,6 +20,11 @@ const (
 	RefundFlow        = "refund"
 )
 
+// ReactionWait is how long an order may wait for its checkout, or a delivery for being
+// noted, when the process that was about to do it is killed. Held events say every
+// second that they are alive, so a slow reaction is not repeated.
+const ReactionWait = 5 * time.Second
+
 // ResolvedSignal ends a delivery that waits for a person: {"outcome":"…","note":"…"}.
 const ResolvedSignal = "resolved"
 
@@ -34,8 +41,8 @@ var Descriptor = contract.Service{
 	},
 	Appends: []contract.EventsInfo{Events.Info()},
 	Consumes: []contract.Consumption{
-		{Durable: CheckoutConsumer, Events: Events.Info()},
-		{Durable: DeliveredConsumer, Events: shipping.Events.Info()},
+		{Durable: CheckoutConsumer, Events: Events.Info(), AckWait: ReactionWait},
+		{Durable: DeliveredConsumer, Events: shipping.Events.Info(), AckWait: ReactionWait},
 	},
 	Views: []contract.EventsInfo{Events.Info()},
 	Flows: []contract.FlowInfo{

@@ -18,7 +18,6 @@ package orders
 
 import (
 	"context"
-	"time"
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/event"
@@ -127,11 +126,6 @@ func (s *Service) addWorker(conn *bus.Conn) error {
 	return nil
 }
 
-// reactionWait is how long an order may wait for its checkout, or a delivery for being
-// noted, when the process that was about to do it is killed. Held events say every
-// second that they are alive, so a slow reaction is not repeated.
-const reactionWait = 5 * time.Second
-
 // followed are the types of the events that ask for something; see Service.follow.
 var followed = []string{
 	"order.placed.v1", "order.approved.v1", "order.cancelled.v1", "order.shipped.v1", "order.delivered.v1", "order.refund_requested.v1",
@@ -139,7 +133,7 @@ var followed = []string{
 
 func (s *Service) addFollower(conn *bus.Conn) error {
 	consumer, err := event.NewConsumer(conn, orders.Events, orders.CheckoutConsumer,
-		event.Types(followed...), event.WithAckWait(reactionWait))
+		event.Types(followed...), event.WithAckWait(orders.ReactionWait))
 	if err != nil {
 		return err
 	}
@@ -149,7 +143,7 @@ func (s *Service) addFollower(conn *bus.Conn) error {
 
 func (s *Service) addDeliveries(conn *bus.Conn) error {
 	consumer, err := event.NewConsumer(conn, shipping.Events, orders.DeliveredConsumer,
-		event.Types("shipment.delivered.v1"), event.WithAckWait(reactionWait))
+		event.Types("shipment.delivered.v1"), event.WithAckWait(orders.ReactionWait))
 	if err != nil {
 		return err
 	}
