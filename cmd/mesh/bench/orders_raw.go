@@ -99,7 +99,7 @@ func (r *rawChain) serve(ctx context.Context) error {
 // imitate sets how much the chain does.
 func (r *rawChain) imitate(p perOrder) {
 	r.appends = int(math.Round(p.own() + p.books()))
-	r.taken = min(r.appends, int(math.Round(p.taken)))
+	r.taken = min(r.appends, int(math.Round(p.deliveries())))
 	r.calls = int(math.Round(p.calls))
 	r.body = bytes.Repeat([]byte("x"), max(1, int(p.size)-rawHeaderBytes))
 }

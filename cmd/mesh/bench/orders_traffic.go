@@ -22,7 +22,7 @@ const benchConsumer = "bench"
 type traffic struct {
 	appends map[string]uint64 // by stream
 	bytes   uint64            // of all streams
-	taken   uint64            // deliveries to consumers, those of the benchmark apart
+	taken   map[string]uint64 // deliveries by stream and consumer, those of the benchmark apart
 	calls   uint64            // requests answered
 }
 
@@ -33,7 +33,7 @@ func readTraffic(ctx context.Context, nc *nats.Conn) (traffic, error) {
 	if err != nil {
 		return traffic{}, err
 	}
-	t := traffic{appends: map[string]uint64{}}
+	t := traffic{appends: map[string]uint64{}, taken: map[string]uint64{}}
 	streams := js.ListStreams(ctx)
 	for info := range streams.Info() {
 		name := info.Config.Name
@@ -49,7 +49,7 @@ func readTraffic(ctx context.Context, nc *nats.Conn) (traffic, error) {
 		consumers := stream.ListConsumers(ctx)
 		for c := range consumers.Info() {
 			if !strings.HasPrefix(c.Name, benchConsumer) {
-				t.taken += c.Delivered.Consumer
+				t.taken[name+"/"+consumerGroup(c.Name)] += c.Delivered.Consumer
 			}
 		}
 		if err := consumers.Err(); err != nil {
@@ -101,15 +101,17 @@ func countCalls(ctx context.Context, nc *nats.Conn) (uint64, error) {
 type perOrder struct {
 	appends map[string]float64 // by stream
 	size    float64            // bytes of one append, headers included
-	taken   float64
+	taken   map[string]float64 // by stream and consumer
 	calls   float64
 }
 
 func (t traffic) since(before traffic, orders int64) perOrder {
 	n := float64(max(orders, 1))
 	p := perOrder{
-		appends: map[string]float64{},
-		taken:   float64(t.taken-before.taken) / n, calls: float64(t.calls-before.calls) / n,
+		appends: map[string]float64{}, taken: map[string]float64{}, calls: float64(t.calls-before.calls) / n,
+	}
+	for name, count := range t.taken {
+		p.taken[name] = float64(count-before.taken[name]) / n
 	}
 	total := 0.0
 	for name, last := range t.appends {
@@ -141,20 +143,43 @@ func (p perOrder) books() (n float64) {
 	return n
 }
 
+// deliveries are those to all consumers.
+func (p perOrder) deliveries() (n float64) {
+	for _, d := range p.taken {
+		n += d
+	}
+	return n
+}
+
 // String is one line of figures.
 func (p perOrder) String() string {
-	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(p.appends)) {
-		if p.appends[name] >= 0.01 {
-			parts = append(parts, fmt.Sprintf("%s %.2f", name, p.appends[name]))
-		}
-	}
 	verdict := "met"
 	if p.own() > appendsGoal {
 		verdict = "MISSED"
 	}
-	return fmt.Sprintf("%.1f appends per order (goal %d: %s) and %.1f in the firms' books, %.0f bytes each; %.1f deliveries, %.1f calls (%s)",
-		p.own(), appendsGoal, verdict, p.books(), p.size, p.taken, p.calls, strings.Join(parts, ", "))
+	return fmt.Sprintf("%.1f appends per order (goal %d: %s) and %.1f in the firms' books, %.0f bytes each; %.1f deliveries, %.1f calls (appends: %s; deliveries: %s)",
+		p.own(), appendsGoal, verdict, p.books(), p.size, p.deliveries(), p.calls, each(p.appends), each(p.taken))
+}
+
+// each lists the figures that are worth telling.
+func each(figures map[string]float64) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(figures)) {
+		if figures[name] >= 0.01 {
+			parts = append(parts, fmt.Sprintf("%s %.2f", name, figures[name]))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// consumerGroup is a consumer's name without the last part if that has a digit or is
+// random: one view or partition is as good as another.
+func consumerGroup(name string) string {
+	i := strings.LastIndexByte(name, '-')
+	if i > 0 && strings.ContainsAny(name[i:], "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		return name[:i]
+	}
+	return name
 }
 
 // deliveryWatcher reads the stream of orders and tells whoever waits for one.
