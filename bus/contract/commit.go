@@ -71,7 +71,12 @@ func EncodeCommit(c Commit) ([]byte, error) {
 
 // DecodeCommit reads a commit's body. Anything that is not a commit of a version
 // this build knows gives an error that wraps ErrNotCommit.
+//
+// It keeps parts of body, which must not change.
 func DecodeCommit(body []byte) (Commit, error) {
+	if c, ok := decodePlain(body); ok {
+		return c, nil
+	}
 	var c Commit
 	if err := UnmarshalLenient(body, &c); err != nil {
 		return Commit{}, fmt.Errorf("%w: %w", ErrNotCommit, err)
