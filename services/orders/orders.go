@@ -49,6 +49,9 @@ type Service struct {
 	rules   *acceptance
 	flows   *flow.Client
 	defined definitions
+
+	unwatched unwatched
+
 	runners []bus.Runner
 	waits   []<-chan struct{}
 	ready   chan struct{}

@@ -31,6 +31,9 @@ func (s *Service) follow(ctx context.Context, e event.Event[orders.Event]) event
 	case orders.OrderShipped:
 		return s.watchDelivery(ctx, e, data)
 	case orders.OrderDelivered:
+		if s.unwatched.take(e.ID, time.Now()) {
+			return event.Done
+		}
 		end := resolution{Outcome: outcomeDelivered}
 		return heard(s.flows.Signal(ctx, orders.DeliveryFlow, e.ID, orders.ResolvedSignal, e.EventID, end))
 	case orders.OrderRefundRequested:
@@ -62,10 +65,16 @@ const justSent = 250 * time.Millisecond
 
 // watchDelivery starts watching over a parcel, unless it is delivered by now.
 func (s *Service) watchDelivery(ctx context.Context, e event.Event[orders.Event], shipped orders.OrderShipped) event.Outcome {
-	if o, _, err := s.orders.Peek(ctx, e.ID); err == nil && o.Status == orders.Delivered {
-		return event.Done
+	o, _, err := s.orders.Peek(ctx, e.ID)
+	delivered := err == nil && o.Status == orders.Delivered
+	first := e.Attempt == 1 && !shipped.Due.IsZero() && !shipped.Due.After(e.At)
+	if first {
+		s.unwatched.note(e.ID, time.Now())
 	}
-	if e.Attempt == 1 && !shipped.Due.IsZero() && !shipped.Due.After(e.At) {
+	switch {
+	case delivered:
+		return event.Done
+	case first:
 		return event.Later(justSent)
 	}
 	return started(flow.Start(ctx, s.flows, s.defined.delivery, e.ID, s.cfg.deliveryOf(e.ID, shipped, e.At)))
