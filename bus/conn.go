@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -43,6 +44,7 @@ type Conn struct {
 	telemetry *telemetry.Telemetry
 	appender  *Appender
 	closed    chan struct{}
+	lost      atomic.Uint64
 
 	mu        sync.Mutex
 	nextWatch int
@@ -188,7 +190,12 @@ func (c *Conn) refusedAgain(cfg Config, err error) bool {
 	return true
 }
 
+// Lost counts how often the connection was lost: between two equal answers everything
+// went to the same server.
+func (c *Conn) Lost() uint64 { return c.lost.Load() }
+
 func (c *Conn) disconnected(_ *nats.Conn, err error) {
+	c.lost.Add(1)
 	if err != nil {
 		c.telemetry.Logger.Warn("connection lost, reconnecting", telemetry.KeyError, err.Error())
 	}

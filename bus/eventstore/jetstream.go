@@ -31,17 +31,22 @@ type JetStreamLog struct {
 	conn            *bus.Conn
 	stream          string
 	direct, leading string // request subjects: direct get by subject, leader read
+	info            string // and what the leader says of itself
+	lease           *lease
 }
 
 // NewJetStreamLog returns the log in the named stream; it does not look whether the
 // stream exists.
 func NewJetStreamLog(conn *bus.Conn, stream string) *JetStreamLog {
 	prefix := apiPrefix(conn.JetStream().Options())
-	return &JetStreamLog{
+	l := &JetStreamLog{
 		conn: conn, stream: stream,
 		direct:  prefix + "DIRECT.GET." + stream + ".",
 		leading: prefix + "STREAM.MSG.GET." + stream,
+		info:    prefix + "STREAM.INFO." + stream,
 	}
+	l.lease = &lease{ask: l.askLeader, lost: conn.Lost}
+	return l
 }
 
 func apiPrefix(o jetstream.JetStreamOptions) string {
@@ -81,7 +86,8 @@ func (l *JetStreamLog) Append(ctx context.Context, m Message, expect uint64) (ui
 	return ack.Sequence, nil
 }
 
-// Last implements [Log]: it asks the stream's leader.
+// Last implements [Log]: it asks the stream's leader, and does not believe one whom others
+// may have replaced.
 func (l *JetStreamLog) Last(ctx context.Context, subject string) (Message, error) {
 	return l.leader(ctx, subject, `{"last_by_subj":"`+subject+`"}`)
 }
@@ -89,7 +95,14 @@ func (l *JetStreamLog) Last(ctx context.Context, subject string) (Message, error
 // leader asks for one message. Its answer is JSON, in which a message's own headers
 // cannot pass for the server's.
 func (l *JetStreamLog) leader(ctx context.Context, subject, what string) (Message, error) {
-	resp, err := l.request(ctx, l.leading, []byte(what))
+	err := l.lease.take(ctx)
+	var resp *nats.Msg
+	if err == nil {
+		resp, err = l.request(ctx, l.leading, []byte(what))
+	}
+	if err == nil {
+		err = l.lease.covers()
+	}
 	if err != nil {
 		return Message{}, fmt.Errorf("read %s: %w", subject, err)
 	}

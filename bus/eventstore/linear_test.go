@@ -50,7 +50,7 @@ func TestLinearizableWhileTheServerIsKilled(t *testing.T) {
 		return errors.Join(child.Kill(), child.Restart(ctx))
 	}
 	operations, kills := linearSize()
-	linearizable(t, child.URL(), 1, operations, kills, kill)
+	linearizable(t, []string{child.URL()}, 1, operations, kills, kill)
 }
 
 func TestLinearizableWhileLeadersAreKilled(t *testing.T) {
@@ -77,7 +77,7 @@ func TestLinearizableWhileLeadersAreKilled(t *testing.T) {
 		return errors.Join(cluster.Node(leader).Restart(ctx), cluster.WaitReady(ctx))
 	}
 	operations, kills := linearSize()
-	linearizable(t, cluster.URL(), 3, operations, (kills+1)/2, kill)
+	linearizable(t, []string{cluster.URL()}, 3, operations, (kills+1)/2, kill)
 }
 
 func closeAll(t *testing.T, c interface{ Close() error }) {
@@ -132,13 +132,15 @@ func counterModel() porcupine.Model {
 	}
 }
 
-func linearizable(t *testing.T, url string, replicas, operations, kills int, kill func(context.Context) error) {
+// linearizable works through three connections, each to one of the urls, while kill does
+// something bad to the servers.
+func linearizable(t *testing.T, urls []string, replicas, operations, kills int, kill func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	entities := make([]*counters, 3)
 	for i := range entities {
-		conn, err := bus.Dial(ctx, bus.Config{URL: url, Service: "client" + strconv.Itoa(i)})
+		conn, err := bus.Dial(ctx, bus.Config{URL: urls[i%len(urls)], Service: "client" + strconv.Itoa(i)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +163,7 @@ func linearizable(t *testing.T, url string, replicas, operations, kills int, kil
 		wait.Go(func() {
 			c := linearClient{id: client, begin: begin, random: rand.New(rand.NewPCG(uint64(client), 7))}
 			for done.Add(1) <= int64(operations) && ctx.Err() == nil {
-				histories[client] = append(histories[client], c.operate(ctx, entities[c.random.IntN(len(entities))]))
+				histories[client] = append(histories[client], c.operate(ctx, entities))
 			}
 		})
 	}
@@ -216,17 +218,26 @@ type linearClient struct {
 	random   *rand.Rand
 }
 
+// writes reports whether the client may write now. Of those that always ask at one place
+// a write that gets no answer holds up the reads, which are as interesting.
+func (c *linearClient) writes() bool { return c.id >= 3 || c.random.IntN(30) == 0 }
+
 // operate does one operation. A command whose outcome is unknown is tried again with
-// the same id, as a client does, through the same entities or others.
-func (c *linearClient) operate(ctx context.Context, e *counters) porcupine.Operation {
+// the same id, as a client does: by the first clients where they always ask, by the
+// others wherever chance leads them.
+func (c *linearClient) operate(ctx context.Context, entities []*counters) porcupine.Operation {
 	in := counterInput{entity: strconv.Itoa(c.random.IntN(linearEntities))}
-	if c.random.IntN(3) > 0 {
+	if c.random.IntN(3) > 0 && c.writes() {
 		in.add = []int{1, 2, 3, -2}[c.random.IntN(4)]
 	}
 	c.next++
 	commandID := fmt.Sprintf("%d-%d", c.id, c.next)
 	op := porcupine.Operation{ClientId: c.id, Input: in, Call: time.Since(c.begin).Nanoseconds()}
 	for try := 0; ; try++ {
+		e := entities[c.id%len(entities)]
+		if c.id >= len(entities) {
+			e = entities[c.random.IntN(len(entities))]
+		}
 		out, err := once(ctx, e, in, commandID)
 		out.repeated = try > 0
 		op.Output, op.Return = out, time.Since(c.begin).Nanoseconds()

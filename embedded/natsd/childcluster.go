@@ -15,10 +15,20 @@ type ChildCluster struct {
 // cfg but for name, port and store. It returns once they have a leader and all are
 // up to date.
 func StartChildCluster(ctx context.Context, n int, dir string, cfg Config) (*ChildCluster, error) {
+	return StartChildClusterVia(ctx, n, dir, cfg, nil)
+}
+
+// StartChildClusterVia is StartChildCluster whose nodes reach each other through
+// something that a test can cut: via returns the port on which node from, counted from
+// 0, finds node to, who listens on port. Clients and nodes are told of no other way.
+func StartChildClusterVia(ctx context.Context, n int, dir string, cfg Config, via func(from, to, port int) int) (*ChildCluster, error) {
 	return retryPorts(func() (*ChildCluster, error) {
 		configs, err := clusterNodes(n, dir, cfg)
 		if err != nil {
 			return nil, err
+		}
+		if via != nil {
+			detour(configs, via)
 		}
 		c := &ChildCluster{nodes: make([]*Child, n)}
 		errs := make([]error, n)
@@ -39,6 +49,19 @@ func StartChildCluster(ctx context.Context, n int, dir string, cfg Config) (*Chi
 		}
 		return c, nil
 	})
+}
+
+// detour sends the routes of each node through via.
+func detour(nodes []node, via func(from, to, port int) int) {
+	for from := range nodes {
+		ports := make([]int, 0, len(nodes)-1)
+		for to := range nodes {
+			if to != from {
+				ports = append(ports, via(from, to, nodes[to].RoutePort))
+			}
+		}
+		nodes[from].RoutePorts, nodes[from].Detour = ports, true
+	}
 }
 
 // Node is the i-th node.

@@ -92,6 +92,7 @@ type node struct {
 	Config
 	RoutePort  int   `json:"route_port,omitempty"`
 	RoutePorts []int `json:"route_ports,omitempty"`
+	Detour     bool  `json:"detour,omitempty"` // RoutePorts lead elsewhere first: no node may learn of a shorter way
 }
 
 func start(n node) (*Server, error) {

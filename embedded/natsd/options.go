@@ -23,6 +23,9 @@ type User struct {
 	Admin bool
 }
 
+// nowhere is the address under which a node makes itself known that must not be found.
+const nowhere = host + ":1"
+
 func (n node) options() (*server.Options, error) {
 	if n.StoreDir == "" {
 		return nil, fail(ErrConfig, "the embedded NATS server needs a store directory: name one")
@@ -52,6 +55,9 @@ func (n node) options() (*server.Options, error) {
 		o.Cluster = server.ClusterOpts{Name: defaultName, Host: host, Port: n.RoutePort}
 		for _, port := range n.RoutePorts {
 			o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: host + ":" + strconv.Itoa(port)})
+		}
+		if n.Detour {
+			o.Cluster.NoAdvertise, o.Cluster.Advertise = true, nowhere
 		}
 	}
 	return o, nil

@@ -21,6 +21,18 @@ const clusterPatience = 90 * time.Second
 // newCluster starts a mesh of two processes, each with every service, on three servers.
 func newCluster(t *testing.T) (*rig, *natsd.ChildCluster) {
 	t.Helper()
+	r, servers := newServers(t)
+	for range 2 {
+		if _, err := r.mesh.Join(t.Context(), everyService...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r, servers
+}
+
+// newServers starts three servers with every stream and no service.
+func newServers(t *testing.T) (*rig, *natsd.ChildCluster) {
+	t.Helper()
 	binary := built(t, Plain)
 	ctx, cancel := context.WithTimeout(t.Context(), clusterPatience)
 	defer cancel()
@@ -36,11 +48,6 @@ func newCluster(t *testing.T) (*rig, *natsd.ChildCluster) {
 	r := newRigOf(t, Plain, NewMeshOn(t, binary, servers.URL()))
 	if _, err := r.mesh.Command(ctx, "topology", "apply", "--replicas", "3"); err != nil {
 		t.Fatal(err)
-	}
-	for range 2 {
-		if _, err := r.mesh.Join(ctx, everyService...); err != nil {
-			t.Fatal(err)
-		}
 	}
 	return r, servers
 }
@@ -111,35 +118,41 @@ func steadily(r *rig, l Load, perSecond int) (stop func()) {
 // leader, and how long no journal was written.
 func (r *rig) killLeader(servers *natsd.ChildCluster) (elected, moved time.Duration) {
 	r.Helper()
+	elected = r.killLeaderOf(servers, contract.FlowStream, func(ctx context.Context, killed time.Time) error {
+		var err error
+		moved, err = r.journalsMove(ctx, killed)
+		return err
+	})
+	return elected, moved
+}
+
+// killLeaderOf kills the server that leads a stream, waits for the next leader, for what
+// is to happen then, and a second more, and brings the killed one back. It tells how long
+// there was no leader.
+func (r *rig) killLeaderOf(servers *natsd.ChildCluster, stream string, then ...func(context.Context, time.Time) error) time.Duration {
+	r.Helper()
 	ctx, cancel := context.WithTimeout(r.Context(), clusterPatience)
 	defer cancel()
-	leader, err := servers.WaitLeader(ctx, contract.FlowStream)
-	if err != nil {
-		r.Fatal(err)
+	must := func(err error) {
+		if err != nil {
+			r.Helper()
+			r.Fatal(err)
+		}
 	}
+	leader, err := servers.WaitLeader(ctx, stream)
+	must(err)
 	killed := time.Now()
-	if err := servers.Node(leader).Kill(); err != nil {
-		r.Fatal(err)
+	must(servers.Node(leader).Kill())
+	_, err = servers.WaitLeader(ctx, stream)
+	must(err)
+	elected := time.Since(killed)
+	for _, wait := range then {
+		must(wait(ctx, killed))
 	}
-	if _, err := servers.WaitLeader(ctx, contract.FlowStream); err != nil {
-		r.Fatal(err)
-	}
-	elected = time.Since(killed)
-	moved, err = r.journalsMove(ctx, killed)
-	if err != nil {
-		r.Fatal(err)
-	}
-	select {
-	case <-time.After(time.Second):
-	case <-ctx.Done():
-	}
-	if err := servers.Node(leader).Restart(ctx); err != nil {
-		r.Fatal(err)
-	}
-	if err := servers.WaitReady(ctx); err != nil {
-		r.Fatal(err)
-	}
-	return elected, moved
+	pause(ctx, time.Second)
+	must(servers.Node(leader).Restart(ctx))
+	must(servers.WaitReady(ctx))
+	return elected
 }
 
 // journalsMove waits until the flows' stream has a message that is younger than since,

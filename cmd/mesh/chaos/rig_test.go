@@ -188,3 +188,17 @@ func (r *rig) verdict(limit time.Duration) Verdict {
 	r.Log(v)
 	return v
 }
+
+// numberFromEnv is a number that the environment may set otherwise.
+func numberFromEnv(t *testing.T, name string, usual int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s=%s is not a number above 0", name, text)
+	}
+	return n
+}
