@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -73,10 +74,10 @@ func TestServicesAndPeopleConnect(t *testing.T) {
 	t.Parallel()
 	f := folder(t)
 	url := serve(t, f)
-	server := dial(t, url, f.Creds("main", "shop"))
-	_, err := server.QueueSubscribe(ask.Subject(), "q", func(m *nats.Msg) { _ = m.Respond([]byte("{}")) })
+	serving := dial(t, url, f.Creds("main", "shop"))
+	_, err := serving.QueueSubscribe(ask.Subject(), "q", func(m *nats.Msg) { _ = m.Respond([]byte("{}")) })
 	check(t, err)
-	check(t, server.Flush())
+	check(t, serving.Flush())
 	caller := dial(t, url, f.Creds("main", "client"), nats.CustomInboxPrefix("_INBOX_client"))
 	if _, err := caller.Request(ask.Subject(), nil, 5*time.Second); err != nil {
 		t.Errorf("a derived call failed: %v", err)
@@ -175,5 +176,64 @@ func TestTenantAddedToARunningServer(t *testing.T) {
 	check(t, err)
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s"}}); err != nil {
 		t.Errorf("a tenant that was added later has no streams: %v", err)
+	}
+}
+
+// TestConfIsForARealServer: what nats-server.conf includes is understood by the server.
+func TestConfIsForARealServer(t *testing.T) {
+	t.Parallel()
+	f := folder(t)
+	conf := filepath.Join(t.TempDir(), "nats-server.conf")
+	text := contentOf(t, f.ConfFile())
+	check(t, os.WriteFile(conf, []byte(strings.Replace(text, "./accounts", filepath.Join(t.TempDir(), "accounts"), 1)), 0o600))
+	opts, err := server.ProcessConfigFile(conf)
+	check(t, err)
+	opts.Host, opts.Port, opts.StoreDir, opts.JetStream, opts.NoSigs = "127.0.0.1", -1, t.TempDir(), true, true
+	s, err := server.NewServer(opts)
+	check(t, err)
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("the server does not answer")
+	}
+	dial(t, s.ClientURL(), f.Creds("main", "shop"))
+	if _, err := nats.Connect(s.ClientURL()); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("somebody without credentials got in: %v", err)
+	}
+}
+
+// TestCheckFindsWhatDiffers: other descriptors, expired users, open keys; and nothing else.
+func TestCheckFindsWhatDiffers(t *testing.T) {
+	t.Parallel()
+	f := folder(t)
+	_, err := f.MakeTLS([]string{"localhost"})
+	check(t, err)
+	check(t, f.AddUser("main", auth.Observer, "anna", time.Hour))
+	found := func(services []contract.Service, now time.Time) string {
+		t.Helper()
+		problems, err := f.Check(services, now)
+		check(t, err)
+		var text []string
+		for _, p := range problems {
+			text = append(text, p.String())
+		}
+		return strings.Join(text, "\n")
+	}
+	if got := found(all, time.Now()); got != "" {
+		t.Errorf("problems in a new folder: %s", got)
+	}
+	more := contract.Service{Name: "shop", Serves: shop.Serves, Books: []string{"prices"}}
+	if got := found([]contract.Service{more}, time.Now()); !strings.Contains(got, "shop has other permissions") || !strings.Contains(got, "client has a signing key") {
+		t.Errorf("changed descriptors: %s", got)
+	}
+	check(t, f.Update("main", nil, []contract.Service{more}))
+	if got := found([]contract.Service{more}, time.Now()); !strings.Contains(got, "user client has the role client, which is gone") {
+		t.Errorf("after the update: %s", got)
+	}
+	if got := found([]contract.Service{more}, time.Now().AddDate(2, 0, 0)); !strings.Contains(got, "user anna expired") || !strings.Contains(got, "server.pem expired") {
+		t.Errorf("after two years: %s", got)
 	}
 }

@@ -23,9 +23,11 @@ const (
 
 // TLSFiles are the certificates that [Folder.MakeTLS] makes.
 type TLSFiles struct {
-	CA                    string `json:"ca"`
-	ServerCert, ServerKey string
-	ClientCert, ClientKey string
+	CA         string `json:"ca"`
+	ServerCert string `json:"server_cert"`
+	ServerKey  string `json:"server_key"`
+	ClientCert string `json:"client_cert"`
+	ClientKey  string `json:"client_key"`
 }
 
 // TLSFiles says where the certificates are, whether they exist or not.

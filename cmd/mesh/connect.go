@@ -30,6 +30,9 @@ func (n *natsFlags) add(f *pflag.FlagSet) {
 	f.StringVar(&n.key, "tls-key", "", "PEM `file` of its key (default $NATS_KEY)")
 }
 
+// named reports whether somebody said where the mesh is.
+func (n *natsFlags) named() bool { return n.url != "" || os.Getenv("NATS_URL") != "" }
+
 func (n *natsFlags) address() string { return cmp.Or(n.url, os.Getenv("NATS_URL"), bus.DefaultURL) }
 
 func (n *natsFlags) tls() bus.TLS {
