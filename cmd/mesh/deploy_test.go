@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -31,21 +29,6 @@ func readDeployment(t *testing.T, path string) string {
 	return string(text)
 }
 
-// runCLI runs a command within this process.
-func runCLI(t *testing.T, args ...string) (stdout string, code int) {
-	t.Helper()
-	var out, errOut bytes.Buffer
-	c := &cli{out: &out, errOut: &errOut}
-	root := newRoot(c)
-	root.SetArgs(args)
-	err := root.ExecuteContext(t.Context())
-	if err != nil {
-		code = c.exitCode(err)
-		fmt.Fprintln(&out, err)
-	}
-	return out.String() + errOut.String(), code
-}
-
 // TestNATSConfigHasEveryService: nats-server reads the configuration, and each service
 // has what its descriptor allows and not one subject more.
 func TestNATSConfigHasEveryService(t *testing.T) {
@@ -55,7 +38,7 @@ func TestNATSConfigHasEveryService(t *testing.T) {
 		t.Setenv(natsconf.PasswordVariable(name), "cafe")
 	}
 	file := filepath.Join(t.TempDir(), "nats-server.conf")
-	if out, code := runCLI(t, "deploy", "nats-config", "--auth", "users", "--tls", "", "--out", file); code != exitGood {
+	if code, out := runMesh(t, "deploy", "nats-config", "--auth", "users", "--tls", "", "--out", file); code != exitGood {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
 	options, err := server.ProcessConfigFile(file)
@@ -85,7 +68,7 @@ func TestNATSConfigHasEveryService(t *testing.T) {
 	if len(users) != len(allServices())+1 || users[natsconf.Administrator] == nil {
 		t.Errorf("%d users for %d services and the administrator", len(users), len(allServices()))
 	}
-	if out, code := runCLI(t, "deploy", "nats-config", "--nodes", "a,b"); code != exitUsage || !strings.Contains(out, "three") {
+	if code, out := runMesh(t, "deploy", "nats-config", "--nodes", "a,b"); code != exitUsage || !strings.Contains(out, "three") {
 		t.Errorf("two nodes: exit code %d: %s", code, out)
 	}
 }
@@ -99,18 +82,18 @@ func TestHealthAsksTheProcess(t *testing.T) {
 	web := httptest.NewServer(mux)
 	defer web.Close()
 	address := strings.TrimPrefix(web.URL, "http://")
-	if out, code := runCLI(t, "health", "--address", address); code != exitGood || out != "alive\n" {
+	if code, out := runMesh(t, "health", "--address", address); code != exitGood || out != "alive\n" {
 		t.Errorf("exit code %d: %s", code, out)
 	}
-	if out, code := runCLI(t, "health", "--ready", "--address", address); code != exitGood || !strings.Contains(out, "[+] orders") {
+	if code, out := runMesh(t, "health", "--ready", "--address", address); code != exitGood || !strings.Contains(out, "[+] orders") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 	h.draining.Store(true)
-	if out, code := runCLI(t, "health", "--ready", "--address", address, "--json"); code != exitBad || !strings.Contains(out, `"good":false`) {
+	if code, out := runMesh(t, "health", "--ready", "--address", address, "--json"); code != exitBad || !strings.Contains(out, `"good":false`) {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 	web.Close()
-	if out, code := runCLI(t, "health", "--address", address); code != exitUsage || !strings.Contains(out, "nobody answers") {
+	if code, out := runMesh(t, "health", "--address", address); code != exitUsage || !strings.Contains(out, "nobody answers") {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 }
@@ -164,7 +147,7 @@ func TestDockerfileIsWhatItSays(t *testing.T) {
 	if last["ENTRYPOINT"] != `["/mesh"]` || !strings.HasSuffix(last["HEALTHCHECK"], `CMD ["/mesh", "health"]`) {
 		t.Errorf("entry point %s, health check %s", last["ENTRYPOINT"], last["HEALTHCHECK"])
 	}
-	if out, code := runCLI(t, "health", "--help"); code != exitGood {
+	if code, out := runMesh(t, "health", "--help"); code != exitGood {
 		t.Errorf("mesh health: %s", out)
 	}
 	if !strings.HasPrefix(last["COPY"], "--from=build ") || !strings.HasSuffix(last["COPY"], " /mesh") {

@@ -53,7 +53,7 @@ func newRoot(c *cli) *cobra.Command {
 	root.AddCommand(
 		devCommand(c), runCommand(c),
 		verifyCommand(c), healthCommand(c), reportCommand(c), viewCommand(c), flowCommand(c), dlqCommand(c), configCommand(c), policyCommand(c), benchCommand(c),
-		inGroup(groupOther, topologyCommand(c)), inGroup(groupOther, authCommand(c)), deployCommand(c), versionCommand(c),
+		inGroup(groupOther, topologyCommand(c)), inGroup(groupOther, authCommand(c)), deployCommand(c), backupCommand(c), restoreCommand(c), versionCommand(c),
 	)
 	return root
 }
