@@ -16,6 +16,7 @@ type MethodInfo struct {
 	Priority   Priority     // who goes first when there is more work than a server can do
 	Request    reflect.Type // the Go type of the request
 	Response   reflect.Type // the Go type of the reply
+	HTTP       *Route       // how it is reached over HTTP; nil for not at all
 }
 
 // Subject is the request subject: svc.<service>.<method>, or

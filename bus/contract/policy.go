@@ -27,6 +27,7 @@ type CallClass string
 // The classes of destinations.
 const (
 	CallsMesh    CallClass = "mesh"    // another service of the mesh
+	CallsEdge    CallClass = "edge"    // a service of the mesh, for a caller outside who waits
 	CallsPartner CallClass = "partner" // a firm outside
 	CallsStore   CallClass = "store"   // a database or a cache
 )

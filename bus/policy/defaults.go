@@ -9,6 +9,8 @@ import (
 // Default is what holds for a class of destinations without a document.
 func Default(class contract.CallClass) Calls {
 	switch class {
+	case contract.CallsEdge:
+		return Edge()
 	case contract.CallsPartner:
 		return Partner()
 	case contract.CallsStore:
@@ -37,6 +39,18 @@ func Mesh() Calls {
 		Attempts: 8, First: Duration(20 * time.Millisecond), Factor: 2, Max: Duration(time.Second), Jitter: 0.5, Budget: 0.5, Reserve: 100,
 	}
 	c.Breaker = Breaker{Failures: 20, Successes: 2, Open: Duration(time.Second)}
+	return c
+}
+
+// Edge is for a gateway's calls of the services of the mesh, whose callers wait for as long
+// as they have said. While the servers elect a leader, or a service is restarted, such a call
+// is repeated to the end of its time and not given up after a second or two. An attempt ends
+// earlier, because an instance that was killed never answers and another one would.
+func Edge() Calls {
+	c := Mesh()
+	c.Timeout = Duration(4 * time.Second)
+	c.Retry.Attempts = 1000
+	c.Retry.Budget = 0.1 // what is overloaded is not asked again and again
 	return c
 }
 

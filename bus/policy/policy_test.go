@@ -510,7 +510,7 @@ func TestParse(t *testing.T) {
 // TestDefaults: what is built in can be used, and every value of a document is explained.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	for _, class := range []contract.CallClass{contract.CallsMesh, contract.CallsPartner, contract.CallsStore} {
+	for _, class := range []contract.CallClass{contract.CallsMesh, contract.CallsEdge, contract.CallsPartner, contract.CallsStore} {
 		if err := policy.Default(class).Validate(); err != nil {
 			t.Errorf("%s: %v", class, err)
 		}

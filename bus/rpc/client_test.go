@@ -269,3 +269,20 @@ func TestTracesCross(t *testing.T) {
 		t.Errorf("spans: %v", kinds)
 	}
 }
+
+// TestRawCallsPassThrough: JSON goes and comes as it is, refusals and repeats are those of
+// any call.
+func TestRawCallsPassThrough(t *testing.T) {
+	t.Parallel()
+	conn := bustest.New(t)
+	h, calls := failing(1, contract.ErrUnavailable)
+	serveWrite(t, conn, h)
+	client := rpc.NewClient(conn)
+	reply, err := rpc.CallRaw(t.Context(), client, write.Info(), []byte(`{"name":"Ada"}`), rpc.WithCommandID("c1"))
+	if err != nil || !strings.Contains(string(reply), "Ada") || calls.Load() != 2 {
+		t.Errorf("%s after %d calls: %v", reply, calls.Load(), err)
+	}
+	if _, err := rpc.CallRaw(t.Context(), client, write.Info(), []byte(`{"odd":1}`)); contract.AsError(err).Code != contract.Invalid {
+		t.Errorf("an unknown member: %v, want invalid", err)
+	}
+}

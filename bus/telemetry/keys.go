@@ -39,4 +39,7 @@ const (
 	KeyDurable     = "durable"
 	KeyHTTPAddress = "http_address"
 	KeyCache       = "cache"
+	KeyVerb        = "verb"
+	KeyPath        = "path"
+	KeyStatus      = "status"
 )

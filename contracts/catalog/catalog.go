@@ -17,11 +17,11 @@ import (
 var (
 	Put = contract.NewMethod[PutProduct, Product]("catalog", "put", contract.Idempotent(),
 		contract.Doc("creates a product or replaces its name, price and whether it is sold"))
-	Get = contract.NewMethod[GetProduct, Product]("catalog", "get", contract.Read(),
+	Get = contract.NewMethod[GetProduct, Product]("catalog", "get", contract.Read(), contract.HTTP("GET /api/v1/products/{sku}"),
 		contract.Doc("answers one product as it is now, or was a moment ago"))
 	Find = contract.NewMethod[FindProducts, FoundProducts]("catalog", "find", contract.Read(),
 		contract.Doc("answers several products, in the order of the request; what the catalog does not have is left out"))
-	List = contract.NewMethod[ListProducts, Products]("catalog", "list", contract.Lists(),
+	List = contract.NewMethod[ListProducts, Products]("catalog", "list", contract.Lists(), contract.HTTP("GET /api/v1/products"),
 		contract.Doc("lists products in the order of their SKUs"))
 )
 

@@ -16,7 +16,7 @@ import (
 var (
 	Adjust = contract.NewMethod[AdjustStock, Stock]("inventory", "adjust",
 		contract.Doc("adds to the stock of a SKU or takes from it, for a reason"))
-	Get = contract.NewMethod[GetStock, Stock]("inventory", "get", contract.Read(),
+	Get = contract.NewMethod[GetStock, Stock]("inventory", "get", contract.Read(), contract.HTTP("GET /api/v1/stock/{sku}"),
 		contract.Doc("answers the stock of one SKU as it is now, or was a moment ago"))
 	Reserve = contract.NewMethod[ReserveLines, Reservation]("inventory", "reserve", contract.Idempotent(),
 		contract.Doc("holds stock for every line of an order, or for none and says what is short"))

@@ -6,7 +6,7 @@ import (
 )
 
 // List is the method inventory.list.
-var List = contract.NewMethod[ListStock, StockPage]("inventory", "list", contract.Lists(),
+var List = contract.NewMethod[ListStock, StockPage]("inventory", "list", contract.Lists(), contract.HTTP("GET /api/v1/stock"),
 	contract.Doc("lists the stock of SKUs in their order, or what is running short, the least first"))
 
 // ListStock asks for a page of stock: in the order of the SKUs or, with AvailableBelow,

@@ -13,6 +13,7 @@ var (
 	ErrCustomer    = contract.NewError(contract.Forbidden, "other_customer", "orders can be placed for oneself only")
 	ErrCancelled   = contract.NewError(contract.FailedPrecondition, "order_cancelled", "the order is cancelled")
 	ErrDispatched  = contract.NewError(contract.FailedPrecondition, "order_dispatched", "the order is dispatched and can no longer be cancelled")
+	ErrChanged     = contract.NewError(contract.FailedPrecondition, "order_changed", "the order is not at that version any more")
 	ErrNotOnHold   = contract.NewError(contract.FailedPrecondition, "order_not_on_hold", "the order is not on hold")
 	ErrOutOfTurn   = contract.NewError(contract.FailedPrecondition, "order_out_of_turn", "the order is not in a state that allows this")
 	ErrNotReached  = contract.NewError(contract.Deadline, "version_not_reached", "the order did not reach the version in time")

@@ -21,12 +21,14 @@ import (
 // The methods of the orders service.
 var (
 	Place = contract.NewMethod[PlaceOrder, Order]("orders", "place",
+		contract.HTTP("POST /api/v1/orders", contract.Keyed(), contract.Creates("/api/v1/orders/{order_id}"), contract.Hides("order_id")),
 		contract.Doc("places an order at the catalog's prices; its checkout starts by itself"))
-	Get = contract.NewMethod[GetOrder, Order]("orders", "get", contract.Read(),
+	Get = contract.NewMethod[GetOrder, Order]("orders", "get", contract.Read(), contract.HTTP("GET /api/v1/orders/{order_id}"),
 		contract.Doc("answers one order with its history as it is now"))
-	List = contract.NewMethod[ListOrders, Orders]("orders", "list", contract.Lists(),
+	List = contract.NewMethod[ListOrders, Orders]("orders", "list", contract.Lists(), contract.HTTP("GET /api/v1/orders"),
 		contract.Doc("lists orders, the newest first, or finds those whose ids begin with something"))
 	Cancel = contract.NewMethod[CancelOrder, Order]("orders", "cancel", contract.Idempotent(), contract.Urgent(),
+		contract.HTTP("POST /api/v1/orders/{order_id}/cancel", contract.Expects("if_version")),
 		contract.Doc("cancels an order that is not dispatched; money and stock go back by themselves"))
 )
 
@@ -127,16 +129,21 @@ func (r ListOrders) checkSearch() error {
 	return page.CheckPrefix("/order_id_prefix", r.OrderIDPrefix)
 }
 
-// CancelOrder cancels an order.
+// CancelOrder cancels an order. With IfVersion it does so only if the order is still at
+// that version, as the caller has seen it.
 type CancelOrder struct {
-	OrderID string `json:"order_id"`
-	Reason  string `json:"reason"`
+	OrderID   string `json:"order_id"`
+	Reason    string `json:"reason"`
+	IfVersion uint64 `json:"if_version,omitzero"`
 }
 
 // Validate refuses a malformed id and reason.
 func (r CancelOrder) Validate() error {
 	if err := contract.CheckID("/order_id", r.OrderID); err != nil {
 		return err
+	}
+	if r.IfVersion > MaxVersion {
+		return contract.ErrInvalid.At("/if_version").Sayf("if_version must be at most %d", MaxVersion)
 	}
 	return text.Required("/reason", r.Reason)
 }

@@ -85,7 +85,7 @@ func TestContract(t *testing.T) {
 				Status: orders.OnHold, Orders: 15, Under1Hour: 1, Under1Day: 2, Under3Days: 3, Under7Days: 4, Older: 5, Oldest: at, OldestOrder: order,
 			}},
 		})
-	golden.Method(s, orders.Cancel, orders.CancelOrder{OrderID: order, Reason: "changed my mind"}, view)
+	golden.Method(s, orders.Cancel, orders.CancelOrder{OrderID: order, Reason: "changed my mind", IfVersion: 2}, view)
 	decide := orders.DecideOrder{OrderID: order, Reason: "a good customer"}
 	golden.Method(s, orders.Approve, decide, view)
 	golden.Method(s, orders.Reject, decide, view)

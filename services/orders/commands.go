@@ -11,7 +11,9 @@ import (
 	"github.com/ordermesh/ordermesh/services/orders/domain"
 )
 
-// cancel cancels an order for the customer, or for whoever may act for everybody.
+// cancel cancels an order for the customer, or for whoever may act for everybody. One that
+// is not at the caller's version any more is left to the decision, which knows a command
+// that is repeated.
 func (s *Service) cancel(ctx context.Context, req orders.CancelOrder) (orders.Order, error) {
 	if telemetry.ActorFrom(ctx).For != "" {
 		o, version, err := s.orders.Get(ctx, req.OrderID)
@@ -22,7 +24,18 @@ func (s *Service) cancel(ctx context.Context, req orders.CancelOrder) (orders.Or
 			return orders.Order{}, orders.ErrUnknown
 		}
 	}
-	return s.command(ctx, req.OrderID, commandID(ctx, orders.Cancel.Info(), req.OrderID), domain.Cancel{Reason: req.Reason})
+	c := domain.Cancel{Reason: req.Reason}
+	if req.IfVersion > 0 {
+		o, version, err := s.orders.Get(ctx, req.OrderID)
+		if err != nil {
+			return orders.Order{}, err
+		}
+		c.Only = &domain.Seen{}
+		if version == req.IfVersion {
+			*c.Only = domain.Seen{Status: o.Status, Held: o.Held}
+		}
+	}
+	return s.command(ctx, req.OrderID, commandID(ctx, orders.Cancel.Info(), req.OrderID), c)
 }
 
 // approve lets a held order go on; its checkout is woken by the event.

@@ -42,8 +42,19 @@ type Ship struct {
 // Deliver notes that the carrier has delivered the parcel. It may overtake Ship.
 type Deliver struct{ ShipmentID string }
 
-// Cancel ends the order. Before Dispatch it always wins.
-type Cancel struct{ Reason string }
+// Cancel ends the order. Before Dispatch it always wins, unless its caller wants it only
+// for the order as it was seen.
+type Cancel struct {
+	Reason string
+	Only   *Seen
+}
+
+// Seen is what a caller has seen of an order that can be cancelled: each event of such an
+// order changes it. The zero value is of no order.
+type Seen struct {
+	Status orders.Status
+	Held   Verdict
+}
 
 func (Place) orderCommand()      {}
 func (Hold) orderCommand()       {}
@@ -183,9 +194,12 @@ func (o Order) deliver(c Deliver) ([]orders.Event, error) {
 }
 
 func (o Order) cancel(c Cancel) ([]orders.Event, error) {
+	if c.Only != nil && *c.Only != (Seen{o.Status, o.Held}) {
+		return nil, orders.ErrChanged
+	}
 	switch o.Status {
 	case orders.Placed, orders.OnHold, orders.Confirmed:
-		return []orders.Event{orders.OrderCancelled(c)}, nil
+		return []orders.Event{orders.OrderCancelled{Reason: c.Reason}}, nil
 	case orders.Cancelled:
 		return nil, nil
 	case orders.Dispatched, orders.Shipped, orders.Delivered:

@@ -86,12 +86,15 @@ func TestOrder(t *testing.T) {
 		{Name: "nothing is delivered that was never dispatched", Given: given{order, confirmed}, When: domain.Deliver{}, Err: orders.ErrOutOfTurn},
 		{Name: "nothing is delivered that was cancelled", Given: given{order, cancelled}, When: domain.Deliver{}, Err: orders.ErrCancelled},
 
-		{Name: "a placed order is cancelled", Given: given{order}, When: domain.Cancel(cancelled), Then: given{cancelled}},
-		{Name: "a confirmed order is cancelled", Given: given{order, confirmed}, When: domain.Cancel(cancelled), Then: given{cancelled}},
+		{Name: "a placed order is cancelled", Given: given{order}, When: domain.Cancel{Reason: cancelled.Reason}, Then: given{cancelled}},
+		{Name: "a confirmed order is cancelled", Given: given{order, confirmed}, When: domain.Cancel{Reason: cancelled.Reason}, Then: given{cancelled}},
 		{Name: "it is cancelled once, for the first reason", Given: given{order, cancelled}, When: domain.Cancel{Reason: "other"}},
-		{Name: "a dispatched order is not cancelled", Given: given{order, confirmed, dispatched}, When: domain.Cancel(cancelled), Err: orders.ErrDispatched},
-		{Name: "a delivered order is not cancelled", Given: given{order, confirmed, dispatched, shipped, delivered}, When: domain.Cancel(cancelled), Err: orders.ErrDispatched},
-		{Name: "an order that does not exist is not cancelled", When: domain.Cancel(cancelled), Err: orders.ErrUnknown},
+		{Name: "a dispatched order is not cancelled", Given: given{order, confirmed, dispatched}, When: domain.Cancel{Reason: cancelled.Reason}, Err: orders.ErrDispatched},
+		{Name: "a delivered order is not cancelled", Given: given{order, confirmed, dispatched, shipped, delivered}, When: domain.Cancel{Reason: cancelled.Reason}, Err: orders.ErrDispatched},
+		{Name: "an order that is as it was seen is cancelled", Given: given{order}, When: domain.Cancel{Reason: cancelled.Reason, Only: &domain.Seen{Status: orders.Placed}}, Then: given{cancelled}},
+		{Name: "one that went on is not cancelled by who has not seen that", Given: given{order, confirmed}, When: domain.Cancel{Only: &domain.Seen{Status: orders.Placed}}, Err: orders.ErrChanged},
+		{Name: "nor is one of which nothing was seen", Given: given{order}, When: domain.Cancel{Only: &domain.Seen{}}, Err: orders.ErrChanged},
+		{Name: "an order that does not exist is not cancelled", When: domain.Cancel{Reason: cancelled.Reason}, Err: orders.ErrUnknown},
 	})
 }
 
@@ -127,7 +130,8 @@ func TestHold(t *testing.T) {
 		{Name: "an approved order is not rejected", Given: given{order, held, approved}, When: domain.Reject{}, Err: orders.ErrNotOnHold},
 		{Name: "an order that the customer cancelled is not rejected", Given: given{order, held, cancelled}, When: domain.Reject{}, Err: orders.ErrNotOnHold},
 
-		{Name: "a held order is cancelled", Given: given{order, held}, When: domain.Cancel(cancelled), Then: given{cancelled}},
+		{Name: "an order that was held and approved since it was seen is not cancelled", Given: given{order, held, approved}, When: domain.Cancel{Only: &domain.Seen{Status: orders.Placed}}, Err: orders.ErrChanged},
+		{Name: "a held order is cancelled", Given: given{order, held}, When: domain.Cancel{Reason: cancelled.Reason}, Then: given{cancelled}},
 		{Name: "a held order is cancelled when nobody decides", Given: given{order, held}, When: domain.Expire{}, Then: given{expired}},
 		{Name: "an approved order does not expire", Given: given{order, held, approved}, When: domain.Expire{}},
 		{Name: "a cancelled order does not expire", Given: given{order, held, cancelled}, When: domain.Expire{}},
