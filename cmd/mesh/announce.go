@@ -18,6 +18,7 @@ type readyNote struct {
 	ReadyMS  int64    `json:"ready_ms"`
 	NATS     string   `json:"nats_url"`
 	HTTP     string   `json:"http_url,omitzero"`
+	Admin    string   `json:"admin_url,omitzero"`
 	Database string   `json:"database_url,omitzero"`
 	Redis    string   `json:"redis_url,omitzero"`
 	Data     string   `json:"data"`
@@ -29,19 +30,26 @@ type readyNote struct {
 func (d *devMesh) announce() error {
 	took := time.Since(d.cli.start)
 	note := readyNote{
-		Ready: true, ReadyMS: took.Milliseconds(), NATS: d.server.URL(), HTTP: d.web.url(), Database: d.backing.redacted(), Redis: d.backing.redis.redacted(),
+		Ready: true, ReadyMS: took.Milliseconds(), NATS: d.server.URL(), HTTP: d.web.open.url(), Admin: d.web.admin.url(), Database: d.backing.redacted(), Redis: d.backing.redis.redacted(),
 		Data: d.directory, PID: os.Getpid(), Services: hostedNames(d.services),
 	}
 	if d.cli.json {
 		return d.cli.printJSON(note)
 	}
 	c := d.cli
+	inside := "/livez  /readyz?verbose  /metrics"
+	if note.Admin != "" {
+		inside = "/livez  /readyz"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", c.bold(fmt.Sprintf("ordermesh is ready in %d ms", note.ReadyMS)))
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(table, "  NATS\t%s\t%s\n", note.NATS, c.dim("no password needed on this machine"))
 	if note.HTTP != "" {
-		fmt.Fprintf(table, "  HTTP\t%s\t%s\n", note.HTTP, c.dim("/livez  /readyz?verbose  /metrics"))
+		fmt.Fprintf(table, "  HTTP\t%s\t%s\n", note.HTTP, c.dim("/api/v1/openapi.json  "+inside))
+	}
+	if note.Admin != "" {
+		fmt.Fprintf(table, "  admin\t%s\t%s\n", note.Admin, c.dim("/livez  /readyz?verbose  /metrics"))
 	}
 	if note.Database != "" {
 		fmt.Fprintf(table, "  views\t%s\t%s\n", note.Database, c.dim("DATABASE_URL for 'mesh view verify'"))
@@ -68,11 +76,15 @@ func (d *devMesh) suggestions() []string {
 	if d.server.Port() != defaultNATSPort {
 		nats, mesh = "nats -s "+d.server.URL(), " --nats "+d.server.URL()
 	}
-	return []string{
+	suggestions := []string{
 		nats + " req svc.orders.place '" + sampleOrder + "'",
 		nats + " req svc.orders.get '{\"order_id\":\"…\"}'      " + d.cli.dim("# the id from the answer"),
 		nats + " sub --stream ORDERS 'evt.order.*'",
 		nats + " micro ls",
 		"mesh verify" + mesh,
 	}
+	if url := d.web.open.url(); url != "" {
+		suggestions = append(suggestions, "curl "+url+"/api/v1/products")
+	}
+	return suggestions
 }

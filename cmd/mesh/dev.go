@@ -29,6 +29,7 @@ const (
 // devOptions are the flags of `mesh dev`.
 type devOptions struct {
 	http      string
+	admin     string
 	natsPort  int
 	data      string
 	ephemeral bool
@@ -54,7 +55,8 @@ func devCommand(c *cli) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), c, o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.http, "http", "127.0.0.1:8080", "loopback `address` for /livez, /readyz and /metrics; \"\" for none")
+	f.StringVar(&o.http, "http", "127.0.0.1:8080", "loopback `address` of the API, /livez, /readyz and /metrics; \"\" for none")
+	f.StringVar(&o.admin, "admin", "", "loopback `address` of its own for /readyz?verbose and /metrics")
 	f.IntVar(&o.natsPort, "nats-port", defaultNATSPort, "`port` of the NATS server; 0 for any free one")
 	f.StringVar(&o.data, "data", "", "`directory` of the data (default the XDG state folder, ordermesh)")
 	f.BoolVar(&o.ephemeral, "ephemeral", false, "keep the data in a temporary directory and remove it at the end")
@@ -80,7 +82,7 @@ func runDev(ctx context.Context, c *cli, o devOptions) (err error) {
 	if err := o.config.configure(services, tel); err != nil {
 		return err
 	}
-	web, err := listenHTTP(ctx, o.http)
+	web, err := listenSites(ctx, o.http, o.admin)
 	if err != nil {
 		return err
 	}
@@ -127,15 +129,23 @@ func (o *devOptions) check() error {
 	if o.natsPort < 0 || o.natsPort > 65535 {
 		return usagef("--nats-port %d is no port: use 1 to 65535, or 0 for any free one", o.natsPort)
 	}
-	if o.http == "" {
+	if err := checkLoopback("--http", o.http); err != nil {
+		return err
+	}
+	return checkLoopback("--admin", o.admin)
+}
+
+// checkLoopback refuses an address that others can reach.
+func checkLoopback(flag, address string) error {
+	if address == "" {
 		return nil
 	}
-	host, _, err := net.SplitHostPort(o.http)
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return usagef("--http %q is no address: use something like 127.0.0.1:8080", o.http)
+		return usagef("%s %q is no address: use something like 127.0.0.1:8080", flag, address)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return usagef("--http %q is not on loopback: 'mesh dev' asks for no login, so use 127.0.0.1 or [::1]", o.http)
+		return usagef("%s %q is not on loopback: 'mesh dev' asks for no login, so use 127.0.0.1 or [::1]", flag, address)
 	}
 	return nil
 }
@@ -235,7 +245,7 @@ type devMesh struct {
 	telemetry *telemetry.Telemetry
 	server    *natsd.Server
 	backing   *backings
-	web       *webServer
+	web       sites
 	directory string
 	services  []*hosted
 }
@@ -243,7 +253,8 @@ type devMesh struct {
 // run serves until ctx ends and drains.
 func (d *devMesh) run(ctx context.Context) error {
 	h := newHealth(d.telemetry, d.services, component{name: "nats", check: d.server.Healthy})
-	d.web.start(h.handler())
+	d.web.local = true
+	d.web.start(h, d.services, d.telemetry.Logger)
 	return serveUntilDone(ctx, h, d.services, d.welcome)
 }
 

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/ordermesh/ordermesh/bus/telemetry"
 )
@@ -88,18 +88,18 @@ type webServer struct {
 	server   *http.Server
 }
 
-// listenHTTP opens address; "" is no HTTP at all and gives nil.
-func listenHTTP(ctx context.Context, address string) (*webServer, error) {
+// listenHTTP opens the address of a flag; "" is no HTTP at all and gives nil.
+func listenHTTP(ctx context.Context, address, flag string) (*webServer, error) {
 	if address == "" {
 		return nil, nil //nolint:nilnil // no address, no server: both are asked for
 	}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, usagef("%s is taken by another program: stop it or choose another address with --http", address)
+		return nil, usagef("%s is taken by another program: stop it or choose another address with %s", address, flag)
 	}
 	if err != nil {
-		return nil, usagef("cannot serve HTTP on %q (%w): choose another address with --http", address, err)
+		return nil, usagef("cannot serve HTTP on %q (%w): choose another address with %s", address, err, flag)
 	}
 	return &webServer{listener: listener}, nil
 }
@@ -113,14 +113,11 @@ func (s *webServer) url() string {
 }
 
 // start serves until stop is called.
-func (s *webServer) start(handler http.Handler) {
+func (s *webServer) start(handler http.Handler, log *slog.Logger) {
 	if s == nil {
 		return
 	}
-	s.server = &http.Server{
-		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-	}
+	s.server = newServer(handler, log)
 	go func() { _ = s.server.Serve(s.listener) }() // ends with stop
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ type hosted struct {
 	backing *backings
 	dial    dialer
 	conn    atomic.Pointer[bus.Conn]
+	front   atomic.Pointer[http.Handler] // of a service that answers HTTP itself, once it is built
 	ready   chan struct{}
 }
 
@@ -60,6 +62,11 @@ func (h *hosted) Run(ctx context.Context) error {
 		return h.failed(ctx, err)
 	}
 	h.conn.Store(conn)
+	if front, ok := svc.(interface{ front() (http.Handler, bool) }); ok {
+		if handler, ok := front.front(); ok {
+			h.front.Store(&handler)
+		}
+	}
 	return h.failed(ctx, h.serve(ctx, svc))
 }
 

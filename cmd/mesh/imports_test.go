@@ -77,6 +77,11 @@ var importRules = []importRule{
 		packages: `services/([a-z]+)/postgres`, own: []string{`bus/(contract|view|view/postgres|telemetry)`, `contracts/[a-z]+`, `services/$1/(domain|view)`},
 		others: []string{"github.com/jackc/pgx", "github.com/pressly/goose"},
 	},
+	// The gateway knows methods by their routes alone, and no service.
+	{
+		packages: `services/gateway`, own: []string{`bus`, `bus/(config|contract|policy|rpc|telemetry)`, `contracts/(gateway|idem)`},
+		others: []string{"github.com/prometheus/client_golang", "go.opentelemetry.io/otel"},
+	},
 	// Books and keys are plain key-value buckets.
 	{
 		packages: `services/(payments|sandbox)`, own: []string{`bus`, `bus/(config|contract|eventstore|failpoint|policy|rpc|telemetry|view)`, `contracts/[a-z]+`, `services/$1/.*`},

@@ -24,6 +24,7 @@ type runOptions struct {
 	safety  production
 	config  configFlags
 	http    string
+	admin   string
 	log     slog.Level
 }
 
@@ -41,6 +42,7 @@ func runCommand(c *cli) *cobra.Command {
 			"missing roles and schemas, for production 'mesh view roles' prints them.\n" +
 			"With REDIS_URL, instances share what they have read; a Redis that is down costs time only.\n\nServices: " + strings.Join(serviceNames(), ", "),
 		Example: "  mesh run orders\n  mesh run payments shipping --nats nats://10.0.0.5:4222 --http :8081\n" +
+			"  mesh run gateway --http :8080 --admin 127.0.0.1:9090\n" +
 			"  mesh run orders --profile production --nats tls://10.0.0.5:4222 --creds orders.creds --server-sync always",
 		ValidArgs: serviceNames(),
 		Args:      knownServices,
@@ -53,7 +55,8 @@ func runCommand(c *cli) *cobra.Command {
 	o.config.add(f)
 	o.safety.add(f)
 	f.Var(&o.profile, "profile", "`dev` creates missing streams, production demands replicated ones")
-	f.StringVar(&o.http, "http", "", "`address` for /livez, /readyz and /metrics; none by default")
+	f.StringVar(&o.http, "http", "", "`address` of the gateway's API; of other services for /livez, /readyz and /metrics; none by default")
+	f.StringVar(&o.admin, "admin", "", "`address` for /livez, /readyz?verbose and /metrics alone; none by default")
 	logFlag(f, &o.log)
 	return cmd
 }
@@ -96,7 +99,7 @@ func runServices(ctx context.Context, c *cli, o runOptions, services []service) 
 	if err := o.config.configure(services, tel); err != nil {
 		return err
 	}
-	web, err := listenHTTP(ctx, o.http)
+	web, err := listenSites(ctx, o.http, o.admin)
 	if err != nil {
 		return err
 	}
@@ -115,7 +118,7 @@ func runServices(ctx context.Context, c *cli, o runOptions, services []service) 
 	}
 	list := hostAll(services, o.profile, backing, dial)
 	h := newHealth(tel, list)
-	web.start(h.handler())
+	web.start(h, list, tel.Logger)
 	if o.profile == profileProduction {
 		if err := o.safety.admit(ctx, &o.nats, services, dial); err != nil {
 			if ctx.Err() != nil {
@@ -128,7 +131,7 @@ func runServices(ctx context.Context, c *cli, o runOptions, services []service) 
 		if err := awaitReady(ctx, list); err != nil {
 			return err
 		}
-		return c.announceRun(list, bus.Redacted(o.nats.address()), web.url())
+		return c.announceRun(list, bus.Redacted(o.nats.address()), web)
 	})
 }
 
@@ -142,10 +145,10 @@ func (o *runOptions) announceWaiting(tel *telemetry.Telemetry) func() {
 }
 
 // announceRun says that the services serve.
-func (c *cli) announceRun(services []*hosted, natsURL, httpURL string) error {
+func (c *cli) announceRun(services []*hosted, natsURL string, web sites) error {
 	took := time.Since(c.start).Milliseconds()
 	if c.json {
-		return c.printJSON(readyNote{Ready: true, ReadyMS: took, NATS: natsURL, HTTP: httpURL, Services: hostedNames(services)})
+		return c.printJSON(readyNote{Ready: true, ReadyMS: took, NATS: natsURL, HTTP: web.open.url(), Admin: web.admin.url(), Services: hostedNames(services)})
 	}
 	_, err := fmt.Fprintf(c.out, "%s ready in %d ms on %s\n", strings.Join(hostedNames(services), ", "), took, natsURL)
 	return err

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/config"
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/contracts/catalog"
 	"github.com/ordermesh/ordermesh/contracts/flows"
+	"github.com/ordermesh/ordermesh/contracts/gateway"
 	"github.com/ordermesh/ordermesh/contracts/inventory"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 	"github.com/ordermesh/ordermesh/contracts/payments"
@@ -16,6 +18,7 @@ import (
 	catalogservice "github.com/ordermesh/ordermesh/services/catalog"
 	catalogtable "github.com/ordermesh/ordermesh/services/catalog/postgres"
 	flowsservice "github.com/ordermesh/ordermesh/services/flows"
+	gatewayservice "github.com/ordermesh/ordermesh/services/gateway"
 	inventoryservice "github.com/ordermesh/ordermesh/services/inventory"
 	stocktable "github.com/ordermesh/ordermesh/services/inventory/postgres"
 	ordersservice "github.com/ordermesh/ordermesh/services/orders"
@@ -43,6 +46,9 @@ type serving interface {
 	Run(ctx context.Context) error
 	Ready() <-chan struct{}
 }
+
+// gatewayName is the service that answers HTTP.
+var gatewayName = gateway.Descriptor.Name
 
 // allServices lists every service of the mesh. `mesh dev` runs them all, `mesh run`
 // those that it is told; permissions, streams and buckets follow from the
@@ -89,6 +95,9 @@ func allServices() []service {
 		}),
 		tunable(sandbox.Carrier, func(c *bus.Conn, _ backing, get func() sandbox.CarrierSettings) (*sandboxservice.Carrier, error) {
 			return sandboxservice.NewCarrier(c, sandboxservice.CarrierConfig{Settings: get})
+		}),
+		tunable(gateway.Descriptor, func(c *bus.Conn, b backing, get func() gateway.Settings) (*gatewayservice.Service, error) {
+			return gatewayservice.New(c, gatewayservice.Config{Settings: get, Policies: b.policies})
 		}),
 	}
 	known := flowsservice.Config{Services: descriptors(list), Definitions: flowDefinitions()}
@@ -137,6 +146,12 @@ type tuned struct {
 		bus.Runner
 		Ready() <-chan struct{}
 	}
+}
+
+// front is the service as one that answers HTTP itself, if it is one.
+func (t *tuned) front() (http.Handler, bool) {
+	handler, ok := t.serving.(http.Handler)
+	return handler, ok
 }
 
 // Run serves once the settings are known, and follows them and the policies.
