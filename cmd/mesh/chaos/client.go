@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,6 +36,7 @@ func Dial(url string) (*Client, error) {
 	c := &Client{lost: make(chan struct{})}
 	nc, err := nats.Connect(url, nats.Name("chaos"),
 		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
+		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(3), // a frozen server is left
 		nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1), nats.IgnoreAuthErrorAbort(),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { c.disconnected() }),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // each shows as a try that fails
@@ -87,6 +89,11 @@ func (c *Client) Close() {
 // Call asks once. A *contract.Error is the service's answer; any other error means
 // that nobody answered, and whether the request was carried out is unknown.
 func (c *Client) Call(ctx context.Context, subject, key string, request, response any) error {
+	return c.CallWithin(ctx, 0, subject, key, request, response)
+}
+
+// CallWithin is Call that tells the service how much time it has; 0 says nothing.
+func (c *Client) CallWithin(ctx context.Context, within time.Duration, subject, key string, request, response any) error {
 	body, err := contract.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("encode the request to %s: %w", subject, err)
@@ -94,6 +101,9 @@ func (c *Client) Call(ctx context.Context, subject, key string, request, respons
 	msg := &nats.Msg{Subject: subject, Data: body, Header: nats.Header{}}
 	if key != "" {
 		msg.Header.Set(contract.HeaderCommand, key)
+	}
+	if within > 0 {
+		msg.Header.Set(contract.HeaderTimeout, strconv.FormatInt(within.Milliseconds(), 10))
 	}
 	ctx, cancel := c.whileConnected(ctx)
 	defer cancel()

@@ -13,9 +13,13 @@
 // step was done again whose result was stored, and whether a process wrote what it had
 // lost.
 //
+// And it cuts the power of servers whose disks forget what was not synced, fills a disk,
+// and starts services before their server. README.md beside this file names the test of
+// every fault.
+//
 // It is a harness for tests and no tool for a mesh in use: it knows nothing of the
-// services but their subjects and JSON, it measures no speed, and it simulates no
-// power cuts or partitions.
+// services but their subjects and JSON, and the figures that it prints are those of the
+// machine on which it ran.
 //
 // It promises that a run can be repeated: the seed and the schedule of kills are
 // printed. And it promises that no child outlives its test: each is killed by its

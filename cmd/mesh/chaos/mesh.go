@@ -27,6 +27,7 @@ type Mesh struct {
 	port   int
 	url    string
 	logs   string
+	http   string // where `mesh dev` answers /readyz; "" for nowhere
 
 	starts  int
 	current *process
@@ -74,8 +75,8 @@ func (m *Mesh) URL() string { return m.url }
 // Up starts `mesh dev` and returns once it is ready. env is added to the
 // environment, for example MESH_FAILPOINT.
 func (m *Mesh) Up(ctx context.Context, env ...string) error {
-	p, err := m.launch("dev", []string{
-		"dev", "--json", "--data", m.data, "--nats-port", strconv.Itoa(m.port), "--http", "", "--seed=false",
+	p, err := m.launch("dev", m.binary, []string{
+		"dev", "--json", "--data", m.data, "--nats-port", strconv.Itoa(m.port), "--http", m.http, "--seed=false",
 	}, env)
 	if err != nil {
 		return err
@@ -88,15 +89,29 @@ func (m *Mesh) Up(ctx context.Context, env ...string) error {
 
 // Join starts another process with the given services on the same server.
 func (m *Mesh) Join(ctx context.Context, services ...string) (*Joined, error) {
-	args := append([]string{"run", "--json", "--nats", m.URL(), "--http", ""}, services...)
-	p, err := m.launch("run", args, nil)
+	return m.join(ctx, m.binary, "", nil, services...)
+}
+
+// join is Join with another binary, an address for /readyz, or more environment.
+func (m *Mesh) join(ctx context.Context, binary, http string, env []string, services ...string) (*Joined, error) {
+	j, err := m.begin(binary, http, env, services...)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return j, j.process.await(ctx)
+}
+
+// begin is join that does not wait until the process is ready.
+func (m *Mesh) begin(binary, http string, env []string, services ...string) (*Joined, error) {
+	args := append([]string{"run", "--json", "--nats", m.URL(), "--http", http}, services...)
+	p, err := m.launch("run", binary, args, env)
 	if err != nil {
 		return nil, err
 	}
 	m.extras = append(m.extras, p)
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	return &Joined{p}, p.await(ctx)
+	return &Joined{p}, nil
 }
 
 // Command runs the binary to its end and returns what it printed.
@@ -116,13 +131,16 @@ type Joined struct{ process *process }
 // Kill ends the process with SIGKILL and waits for its end.
 func (j *Joined) Kill() { j.process.kill() }
 
+// Stop ends the process with SIGTERM and returns how it ended.
+func (j *Joined) Stop(ctx context.Context) error { return j.process.terminate(ctx) }
+
 // Freeze makes the process stand still where it is; it keeps its connections.
 func (j *Joined) Freeze() error { return j.process.cmd.Process.Signal(syscall.SIGSTOP) }
 
 // Thaw lets a frozen process go on.
 func (j *Joined) Thaw() error { return j.process.cmd.Process.Signal(syscall.SIGCONT) }
 
-func (m *Mesh) launch(kind string, args, env []string) (*process, error) {
+func (m *Mesh) launch(kind, binary string, args, env []string) (*process, error) {
 	m.starts++
 	name := fmt.Sprintf("%s-%d", kind, m.starts)
 	log, err := os.Create(filepath.Join(m.logs, name+".log"))
@@ -130,7 +148,7 @@ func (m *Mesh) launch(kind string, args, env []string) (*process, error) {
 		return nil, err
 	}
 	defer func() { _ = log.Close() }() // the child has its own copy
-	return launch(name, m.binary, args, env, log)
+	return launch(name, binary, args, env, log)
 }
 
 // Log returns everything that `mesh dev` has logged since its last start.
