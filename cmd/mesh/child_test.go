@@ -20,6 +20,7 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/embedded/natsd"
 	"github.com/ordermesh/ordermesh/embedded/postgres/postgrestest"
 )
 
@@ -30,6 +31,7 @@ const patience = 60 * time.Second
 var scratch string
 
 func TestMain(m *testing.M) {
+	natsd.ChildMain()
 	bustest.Parallel()
 	dir, err := os.MkdirTemp("", "mesh-e2e-")
 	if err != nil {

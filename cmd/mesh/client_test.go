@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,9 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
-	"github.com/ordermesh/ordermesh/bus/flow"
 	"github.com/ordermesh/ordermesh/contracts/inventory"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 )
@@ -102,29 +99,18 @@ func (s shop) ended(id string) orders.Order {
 	}
 }
 
-// settled waits until an order's checkout has given back what it had taken: a
-// cancelled order is cancelled before that.
-func (s shop) settled(id string) {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
-	defer cancel()
-	conn, err := bus.Dial(ctx, bus.Config{URL: s.nc.ConnectedUrl(), Service: "test"})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer conn.Close()
-	_, err = flow.Result[contract.Raw](ctx, flow.NewClient(conn, orders.Descriptor.Name), orders.CheckoutFlow, id)
-	if err != nil && !contract.IsRefusal(err) {
-		s.t.Fatalf("the checkout of order %s: %v", id, err)
-	}
-}
-
 // comesToRest waits until `mesh verify --at-rest` finds nothing: what watches over an
 // order ends a moment after the order.
 func comesToRest(t *testing.T, url string) {
 	t.Helper()
+	rests(t, "--nats", url)
+}
+
+// rests is comesToRest with the flags by which a tool connects.
+func rests(t *testing.T, tool ...string) {
+	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
-		code, out := runMesh(t, "verify", "--at-rest", "--nats", url)
+		code, out := runMesh(t, append([]string{"verify", "--at-rest"}, tool...)...)
 		if code == exitGood {
 			return
 		}

@@ -55,57 +55,7 @@ func TestDev(t *testing.T) {
 			t.Errorf("payment %q, shipment %q", order.PaymentID, order.ShipmentID)
 		}
 	})
-	for _, c := range []struct {
-		token  string
-		status orders.Status
-		reason string
-	}{
-		{"tok_declined", orders.Cancelled, "payment_declined"},
-		{"tok_flaky", orders.Delivered, ""},
-		{"tok_timeout", orders.Delivered, ""},
-	} {
-		t.Run(c.token, func(t *testing.T) {
-			t.Parallel()
-			s := shop{t, s.nc}
-			sku := "SKU-" + c.token
-			s.stock(sku, 500, 10)
-			order := s.ended(s.place(orderJSON(sku, 3, c.token)).OrderID)
-			if order.Status != c.status || order.Reason != c.reason {
-				t.Errorf("%s %q, want %s %q", order.Status, order.Reason, c.status, c.reason)
-			}
-			s.settled(order.OrderID)
-			left := 10
-			if c.status == orders.Delivered {
-				left = 7
-			}
-			if stock := s.stockOf(sku); stock.OnHand != int64(left) || stock.Reserved != 0 {
-				t.Errorf("stock afterwards: %+v, want %d on hand and nothing reserved", stock, left)
-			}
-			if n := len(s.charges(order.OrderID)); n != 1 {
-				t.Errorf("%d charges in the provider's book, want 1", n)
-			}
-		})
-	}
-	t.Run("out of stock", func(t *testing.T) {
-		t.Parallel()
-		s := shop{t, s.nc}
-		s.stock("SKU-short", 500, 2)
-		order := s.ended(s.place(orderJSON("SKU-short", 3, "tok_ok")).OrderID)
-		if order.Status != orders.Cancelled || order.Reason != "out_of_stock" {
-			t.Errorf("%s %q", order.Status, order.Reason)
-		}
-		s.settled(order.OrderID)
-		if stock := s.stockOf("SKU-short"); stock.OnHand != 2 || stock.Reserved != 0 {
-			t.Errorf("stock afterwards: %+v", stock)
-		}
-		if n := len(s.charges(order.OrderID)); n != 0 {
-			t.Errorf("%d charges, want none", n)
-		}
-	})
-	t.Run("one key, one order", func(t *testing.T) {
-		t.Parallel()
-		testIdempotency(t, shop{t, s.nc})
-	})
+	testSpine(t, s)
 	t.Run("HTTP", func(t *testing.T) {
 		t.Parallel()
 		testHealth(t, mesh)

@@ -225,7 +225,9 @@ func (n *natsFlags) sharedUser(services []service) bool {
 func (n *natsFlags) credentials() string { return cmp.Or(n.creds, os.Getenv("NATS_CREDS")) }
 
 // encrypted reports whether the client insists on TLS with this server.
-func (n *natsFlags) encrypted(u *url.URL) bool { return u.Scheme == "tls" || u.Scheme == "wss" }
+func (n *natsFlags) encrypted(u *url.URL) bool {
+	return u.Scheme == "tls" || u.Scheme == "wss" || n.tls() != bus.TLS{}
+}
 
 func hasPassword(list string) bool {
 	return slices.ContainsFunc(strings.Split(list, ","), func(address string) bool {

@@ -51,7 +51,7 @@ func newRoot(c *cli) *cobra.Command {
 	})
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON for programs instead of text for people")
 	root.AddCommand(
-		devCommand(c), runCommand(c),
+		devCommand(c), runCommand(c), seedCommand(c),
 		verifyCommand(c), healthCommand(c), reportCommand(c), viewCommand(c), flowCommand(c), dlqCommand(c), configCommand(c), policyCommand(c), benchCommand(c),
 		inGroup(groupOther, topologyCommand(c)), inGroup(groupOther, authCommand(c)), deployCommand(c), backupCommand(c), restoreCommand(c), versionCommand(c),
 	)

@@ -31,16 +31,16 @@ type Client struct {
 }
 
 // Dial returns a client that connects as soon as a server listens and again each
-// time one comes back.
-func Dial(url string) (*Client, error) {
+// time one comes back. opts say as whom, where that matters.
+func Dial(url string, opts ...nats.Option) (*Client, error) {
 	c := &Client{lost: make(chan struct{})}
-	nc, err := nats.Connect(url, nats.Name("chaos"),
-		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
+	nc, err := nats.Connect(url, append([]nats.Option{nats.Name("chaos"),
+		nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond),
 		nats.PingInterval(time.Second), nats.MaxPingsOutstanding(3), // a frozen server is left
 		nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1), nats.IgnoreAuthErrorAbort(),
 		nats.DisconnectErrHandler(func(*nats.Conn, error) { c.disconnected() }),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // each shows as a try that fails
-	)
+	}, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", url, err)
 	}

@@ -2,16 +2,21 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
 // Gate lets the orders of a load through in portions, so that a kill finds the mesh
 // busy however fast it is.
 type Gate struct {
-	mu    sync.Mutex
-	open  int
-	moved chan struct{} // closed and replaced when open grows
+	mu     sync.Mutex
+	open   int
+	closed bool
+	moved  chan struct{} // closed and replaced when open grows
 }
+
+// errClosed ends a load whose gate was closed.
+var errClosed = errors.New("the gate is closed")
 
 // NewGate is closed.
 func NewGate() *Gate { return &Gate{moved: make(chan struct{})} }
@@ -27,6 +32,17 @@ func (g *Gate) Open(n int) {
 	}
 }
 
+// Close refuses every order that has not come through.
+func (g *Gate) Close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.closed = true
+		close(g.moved)
+		g.moved = make(chan struct{})
+	}
+}
+
 // pass waits until order i, counted from 0, may be placed. A nil gate is open.
 func (g *Gate) pass(ctx context.Context, i int) error {
 	if g == nil {
@@ -34,10 +50,13 @@ func (g *Gate) pass(ctx context.Context, i int) error {
 	}
 	for {
 		g.mu.Lock()
-		open, moved := g.open, g.moved
+		open, closed, moved := g.open, g.closed, g.moved
 		g.mu.Unlock()
-		if i < open {
+		switch {
+		case i < open:
 			return nil
+		case closed:
+			return errClosed
 		}
 		select {
 		case <-moved:

@@ -79,7 +79,9 @@ func (l Load) Run(ctx context.Context, client *Client, ledger *Ledger) error {
 	for range l.Clients {
 		group.Go(func() error {
 			for i := int(next.Add(1)) - 1; i < l.Orders; i = int(next.Add(1)) - 1 {
-				if err := l.Gate.pass(ctx, i); err != nil {
+				if err := l.Gate.pass(ctx, i); errors.Is(err, errClosed) {
+					return nil
+				} else if err != nil {
 					return err
 				}
 				if err := place(ctx, client, ledger, l.plan(i)); err != nil {
