@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -85,14 +84,14 @@ func (s shop) attempted(id string, tries int) {
 
 // TestTwoOfEverything: every service runs in two processes in profile production, each
 // as the user that is meant for it and with no more rights than its descriptor derives.
-func TestTwoOfEverything(t *testing.T) {
+func TestTwoOfEverything(t *testing.T) { //nolint:tparallel // what follows the spine waits for it
 	t.Parallel()
 	testTwoOfEverything(t, oneServer(t))
 }
 
 // TestTwoOfEverythingOnThreeServers is the same on a cluster with three copies of
 // everything, users that an operator's accounts have signed, and TLS both ways.
-func TestTwoOfEverythingOnThreeServers(t *testing.T) {
+func TestTwoOfEverythingOnThreeServers(t *testing.T) { //nolint:tparallel // as above
 	t.Parallel()
 	if chaos.ScaleFromEnv() == chaos.Short {
 		t.Skip("nineteen processes; MESH_CHAOS=ci runs it")
@@ -177,12 +176,11 @@ func (g *ground) launchPairs(t *testing.T, random *rand.Rand) map[string][]*chil
 // asUser adds a name and a password to a URL.
 func asUser(t *testing.T, address, name, password string) string {
 	t.Helper()
-	u, err := url.Parse(address)
+	address, err := withUser(address, name, password)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.User = url.UserPassword(name, password)
-	return u.String()
+	return address
 }
 
 // stockShelves puts five products with more stock than anybody orders on sale.

@@ -32,7 +32,7 @@ func benchmarks() []benchmark {
 		{"view", "a view in PostgreSQL that works a stream off, beside a COPY of as many rows", bench.View},
 		{"flow", "flows of three steps, beside as many appends by hand", bench.Flow},
 		{"timers", "how late sleeping flows wake up, and what flows cost that sleep for long", bench.Timers},
-		{"orders", "orders from placed to delivered, beside a chain of as many appends, deliveries and calls", bench.Orders(startInstant)},
+		{"orders", "orders from placed to delivered, beside a chain of as many appends, deliveries and calls", bench.Orders(startInstant, startApart)},
 		{"cache", "products out of memory, Redis and the stream; a stampede, a Redis that never answers, a changed price", bench.Cache},
 	}
 }
@@ -57,7 +57,7 @@ func benchCommand(c *cli) *cobra.Command {
 		Use: "bench [benchmark]...", Short: "Measure the library beside nats.go by hand, on servers of its own", GroupID: groupMeasure,
 		Long: "Measure on embedded servers that are started for it; no running mesh is touched.\n" +
 			"Raw figures are nats.go by hand with the same bytes, headers and JSON in the same run.\n\n" + doc.String(),
-		Example:   "  mesh bench\n  mesh bench rpc --rounds 3 --duration 1s --concurrency 1,64\n  mesh bench rpc --strict   # exit code 1 when a goal is missed",
+		Example:   "  mesh bench\n  mesh bench rpc --rounds 3 --duration 1s --concurrency 1,64\n  mesh bench orders --processes\n  mesh bench rpc --strict   # exit code 1 when a goal is missed",
 		ValidArgs: benchmarkNames(),
 		Args: func(_ *cobra.Command, args []string) error {
 			for _, name := range args {
@@ -87,6 +87,7 @@ func benchCommand(c *cli) *cobra.Command {
 	f.DurationVar(&o.StepTime, "step-time", 0, "flow: how long each step works")
 	f.StringVar(&o.Sync, "sync", "", "flow: only with an fsync \"always\", or at an \"interval\"")
 	f.IntVar(&o.Sleepers, "sleepers", 10_000, "timers: flows that sleep for a day")
+	f.BoolVar(&o.Processes, "processes", false, "orders: once more, with the server and every service in a process of its own")
 	f.IntVar(&o.Changes, "changes", 1000, "cache: changes of a price")
 	f.StringVar(&o.Dir, "dir", "", "where servers store (default the system's temporary folder)")
 	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile of the whole process to `file`, for go tool pprof")

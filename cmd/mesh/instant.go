@@ -8,35 +8,36 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/telemetry"
+	"github.com/ordermesh/ordermesh/cmd/mesh/bench"
 )
 
 // startInstant runs what `mesh dev` runs, for a benchmark: in this process, on an
 // empty store below dir and with a carrier that delivers at once.
-func startInstant(ctx context.Context, dir string) (url string, stop func() error, err error) {
+func startInstant(ctx context.Context, dir string) (mesh bench.Mesh, err error) {
 	tel, err := telemetry.New(telemetry.Config{Writer: io.Discard, Level: slog.LevelWarn})
 	if err != nil {
-		return "", nil, err
+		return mesh, err
 	}
 	services := allServices()
 	if err := configure(services, "", nil, []string{"shipping.transit=0s"}, tel); err != nil {
-		return "", nil, err
+		return mesh, err
 	}
 	server, passwords, err := startServer(dir, 0, services, tel)
 	if err != nil {
-		return "", nil, err
+		return mesh, err
 	}
 	list := hostAll(services, profileDev, &backings{}, dialAs(server.URL(), passwords, tel))
 	run, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- bus.Run(run, runners(list)...) }()
-	stop = func() error {
+	mesh.URL, mesh.Stop = server.URL(), func() error {
 		cancel()
 		return errors.Join(<-done, stopServer(ctx, server))
 	}
 	wait, cancelWait := context.WithTimeout(ctx, readyTimeout)
 	defer cancelWait()
 	if err := awaitReady(wait, list); err != nil {
-		return "", nil, errors.Join(err, stop())
+		return mesh, errors.Join(err, mesh.Stop())
 	}
-	return server.URL(), stop, nil
+	return mesh, nil
 }

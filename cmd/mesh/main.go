@@ -20,9 +20,12 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/ordermesh/ordermesh/embedded/natsd"
 )
 
 func main() {
+	natsd.ChildMain() // a benchmark starts its server as a process of its own
 	tuneMemory()
 	os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 }

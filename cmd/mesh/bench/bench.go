@@ -38,7 +38,10 @@ type Options struct {
 	Sync        string        // flow: SyncAlways or SyncInterval alone; "" is both
 	Sleepers    int           // flows that sleep for a day; 0 is 10,000
 	Changes     int           // of a price that caches hear of; 0 is 1,000
+	Processes   bool          // orders: once more, with the server and every service apart
 	Progress    io.Writer     // one line per row as it is ready; nil prints nothing
+
+	meter func() time.Duration // the processor time that counts; nil is this process's
 }
 
 func (o Options) withDefaults(concurrency ...int) Options {

@@ -23,13 +23,18 @@ const (
 // load lets clients do op over and over for about d, each at least once and waiting
 // for its own, and measures. The first error ends it.
 func load(ctx context.Context, clients int, d time.Duration, op operation) (Sample, error) {
+	return meteredLoad(ctx, clients, d, op, processCPU)
+}
+
+// meteredLoad is load where cpu tells the processor time that counts.
+func meteredLoad(ctx context.Context, clients int, d time.Duration, op operation, cpu func() time.Duration) (Sample, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	histograms := make([]*hdrhistogram.Histogram, clients)
 	for i := range histograms {
 		histograms[i] = hdrhistogram.New(1, longest, digits)
 	}
-	cpu, start := processCPU(), time.Now()
+	used, start := cpu(), time.Now()
 	end := start.Add(d)
 	var wg sync.WaitGroup
 	for client, h := range histograms {
@@ -49,11 +54,11 @@ func load(ctx context.Context, clients int, d time.Duration, op operation) (Samp
 		})
 	}
 	wg.Wait()
-	elapsed, cpu := time.Since(start), processCPU()-cpu
+	elapsed, used := time.Since(start), cpu()-used
 	if err := context.Cause(ctx); err != nil {
 		return Sample{}, err
 	}
-	return summarize(histograms, elapsed, cpu)
+	return summarize(histograms, elapsed, used)
 }
 
 func summarize(histograms []*hdrhistogram.Histogram, elapsed, cpu time.Duration) (Sample, error) {
@@ -78,6 +83,10 @@ func summarize(histograms []*hdrhistogram.Histogram, elapsed, cpu time.Duration)
 // of each. Which side goes first changes from round to round.
 func compare(ctx context.Context, o Options, clients int, ours, raw operation) (Row, error) {
 	row := Row{Concurrency: clients}
+	cpu := o.meter
+	if cpu == nil {
+		cpu = processCPU
+	}
 	sides := [2]operation{ours, raw}
 	for _, op := range sides {
 		if _, err := load(ctx, clients, o.Duration/4, op); err != nil {
@@ -88,7 +97,7 @@ func compare(ctx context.Context, o Options, clients int, ours, raw operation) (
 	for round := range o.Rounds {
 		for turn := range sides {
 			side := (turn + round) % 2
-			s, err := load(ctx, clients, o.Duration, sides[side])
+			s, err := meteredLoad(ctx, clients, o.Duration, sides[side], cpu)
 			if err != nil {
 				return row, err
 			}

@@ -11,9 +11,17 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Starter starts everything of `mesh dev` in this process, with an empty store in dir
-// and with outside firms that answer and deliver at once.
-type Starter func(ctx context.Context, dir string) (url string, stop func() error, err error)
+// Starter starts every service on an empty store in dir, with outside firms that answer
+// and deliver at once.
+type Starter func(ctx context.Context, dir string) (Mesh, error)
+
+// Mesh is a running mesh.
+type Mesh struct {
+	URL  string
+	Stop func() error
+	// Processes are those of the mesh by name, this one apart; nil when there are none.
+	Processes map[string]int
+}
 
 const (
 	ordersGoal  = 800 // a second, on two processors
@@ -25,11 +33,17 @@ const (
 // Orders measures orders from the request to the delivery in a whole mesh, beside a
 // chain made by hand of as many compare-and-appends, deliveries and calls as an order
 // took in the same run: what the same traffic costs without a line of ordermesh.
-func Orders(start Starter) func(context.Context, Options) (Report, error) {
+//
+// With [Options].Processes the same is done once more by a mesh of which the server and
+// every service are processes of their own.
+func Orders(together, apart Starter) func(context.Context, Options) (Report, error) {
 	return func(ctx context.Context, o Options) (Report, error) {
 		o = o.withDefaults(1, 64, 256) // orders under way at once
 		report := newReport("orders", o)
-		err := measureOrders(ctx, o, start, &report)
+		err := measureOrders(ctx, o, together, "", &report)
+		if err == nil && o.Processes {
+			err = measureOrders(ctx, o, apart, ", apart", &report)
+		}
 		report.finish()
 		if err != nil {
 			return report, fmt.Errorf("bench orders: %w", err)
@@ -38,48 +52,50 @@ func Orders(start Starter) func(context.Context, Options) (Report, error) {
 	}
 }
 
-func measureOrders(ctx context.Context, o Options, start Starter, report *Report) (err error) {
+func measureOrders(ctx context.Context, o Options, start Starter, how string, report *Report) (err error) {
 	dir, err := os.MkdirTemp(o.Dir, "mesh-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	url, stop, err := start(ctx, dir)
+	mesh, err := start(ctx, dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
-	shop, err := openShop(ctx, url)
+	defer func() { err = errors.Join(err, mesh.Stop()) }()
+	o.meter = mesh.cpu
+	shop, err := openShop(ctx, mesh.URL)
 	if err != nil {
 		return err
 	}
 	defer shop.close()
-	raw, err := newRawChain(ctx, url)
+	raw, err := newRawChain(ctx, mesh.URL)
 	if err != nil {
 		return err
 	}
 	defer raw.close()
 	for _, clients := range o.Concurrency {
-		row, notes, err := measureShop(ctx, o, shop, raw, clients)
+		row, notes, err := measureShop(ctx, o, mesh, shop, raw, clients)
 		if err != nil {
 			return err
 		}
+		row.Name += how
 		report.Rows = append(report.Rows, row)
 		report.Notes = append(report.Notes, notes...)
-		fmt.Fprintf(o.Progress, "orders, %d under way: %.0f/s, p50 %v, CPU %v per order, %.2f of raw\n",
-			clients, row.Ours.Ops, row.Ours.P50, row.Ours.CPU, row.OpsRatio)
+		fmt.Fprintf(o.Progress, "orders%s, %d under way: %.0f/s, p50 %v, CPU %v per order, %.2f of raw\n",
+			how, clients, row.Ours.Ops, row.Ours.P50, row.Ours.CPU, row.OpsRatio)
 	}
 	return nil
 }
 
 // measureShop measures one number of orders under way. A short run says what an
 // order takes; the chain by hand then does as much.
-func measureShop(ctx context.Context, o Options, shop *shop, raw *rawChain, clients int) (Row, []string, error) {
+func measureShop(ctx context.Context, o Options, mesh Mesh, shop *shop, raw *rawChain, clients int) (Row, []string, error) {
 	before, err := readTraffic(ctx, shop.nc)
 	if err != nil {
 		return Row{}, nil, err
 	}
-	placed := shop.placed.Load()
+	placed, used := shop.placed.Load(), mesh.usage()
 	if _, err := load(ctx, clients, o.Duration, shop.order); err != nil {
 		return Row{}, nil, err
 	}
@@ -87,14 +103,16 @@ func measureShop(ctx context.Context, o Options, shop *shop, raw *rawChain, clie
 	if err != nil {
 		return Row{}, nil, err
 	}
-	per := after.since(before, shop.placed.Load()-placed)
+	orders := shop.placed.Load() - placed
+	per := after.since(before, orders)
+	parts := mesh.parts(used, orders)
 	raw.imitate(per)
 	row, err := compare(ctx, o, clients, shop.order, raw.order)
 	row.Name, row.Transport = "placed to delivered", TCP
-	if clients > 1 {
+	if clients > 1 && mesh.Processes == nil {
 		row.Goal.Ops = ordersGoal
 	}
-	return row, []string{fmt.Sprintf("%d under way: %s", clients, per)}, err
+	return row, []string{fmt.Sprintf("%d under way: %s", clients, per), bound(clients, row.Ours.CPU, parts)}, err
 }
 
 // shop places orders and knows when each is delivered.

@@ -31,7 +31,7 @@ func TestRollingRestart(t *testing.T) {
 		}
 	})
 	r := newRigOf(t, Plain, NewMeshOn(t, built(t, Plain), server.URL()))
-	random := rand.New(rand.NewPCG(r.seed, 0)) //nolint:gosec // repeatable, not secret
+	random := rand.New(rand.NewPCG(r.seed, 0))
 	fleet := r.fleet(random)
 	r.stock(10, 1_000_000)
 	const perSecond = 40
@@ -74,25 +74,24 @@ func (r *rig) fleet(random *rand.Rand) []member {
 // member is a process of a fleet.
 type member struct {
 	service string
-	process *process
+	process *Joined
 }
 
 // begin starts a process with one service and does not wait for it.
-func (r *rig) begin(service string) *process {
+func (r *rig) begin(service string) *Joined {
 	r.Helper()
-	p, err := r.mesh.launch(service, []string{"run", "--json", "--nats", r.mesh.URL(), "--http", "", service}, nil)
+	j, err := r.mesh.begin(r.mesh.binary, "", nil, service)
 	if err != nil {
 		r.Fatal(err)
 	}
-	r.mesh.extras = append(r.mesh.extras, p)
-	return p
+	return j
 }
 
-func (r *rig) await(p *process) {
+func (r *rig) await(j *Joined) {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
-	if err := p.await(ctx); err != nil {
+	if err := j.process.await(ctx); err != nil {
 		r.Fatal(err)
 	}
 }
@@ -108,7 +107,7 @@ func (r *rig) roll(fleet []member, random *rand.Rand, scale Scale) (drains []tim
 	for _, i := range order {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(r.Context(), drainLimit)
-		err := fleet[i].process.terminate(ctx)
+		err := fleet[i].process.Stop(ctx)
 		cancel()
 		if err != nil {
 			r.Fatalf("%s: %v", fleet[i].service, err)
