@@ -12,7 +12,7 @@ import (
 
 func deployCommand(c *cli) *cobra.Command {
 	return inGroup(groupOther, group("deploy", "Write what a deployment needs; deploy/README.md is the runbook",
-		"  mesh deploy nats-config --nodes nats-0,nats-1,nats-2", natsConfigCommand(c)))
+		"  mesh deploy nats-config --nodes nats-0,nats-1,nats-2", natsConfigCommand(c), kubernetesCommand(c)))
 }
 
 func natsConfigCommand(c *cli) *cobra.Command {

@@ -9,10 +9,7 @@ import (
 
 // gracePeriod is how long a process may need from SIGTERM until another one has
 // taken up what it left: its own end, and the longest wait for an acknowledgement.
-func gracePeriod() time.Duration { return max(stopTimeout, longestAckWait) }
-
-// longestAckWait is the partitions' of flows.
-const longestAckWait = time.Minute
+func gracePeriod() time.Duration { return stopTimeout + longestAckWait() }
 
 func seconds(t *testing.T, text string) time.Duration {
 	t.Helper()
