@@ -22,7 +22,7 @@ func Example() {
 	fmt.Println(service.Permissions(contract.Production).Subscribe)
 	// Output:
 	// svc.hello.greet
-	// [$SRV.* $SRV.*.hello $SRV.*.hello.* _INBOX_hello.> svc.hello.>]
+	// [$SRV.INFO $SRV.INFO.hello $SRV.INFO.hello.* $SRV.PING $SRV.PING.hello $SRV.PING.hello.* $SRV.STATS $SRV.STATS.hello $SRV.STATS.hello.* _INBOX_hello.> svc.hello.>]
 }
 
 // Errors name the field that is to blame, and compare by code and reason on both

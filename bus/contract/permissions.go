@@ -36,7 +36,12 @@ func (s Service) Permissions(rights Rights) Permissions {
 	p.sub(InboxPrefix(s.Name) + ".>")
 	p.pub("$JS.API.INFO")
 	if len(s.Serves) > 0 {
-		p.sub("svc."+s.Name+".>", "$SRV.*", "$SRV.*."+s.Name, "$SRV.*."+s.Name+".*")
+		p.sub("svc." + s.Name + ".>")
+		// Verb by verb: who may subscribe to $SRV.* may subscribe to $SRV.> as well, for
+		// the server takes the last token as one that the star matches.
+		for _, verb := range []string{"PING", "INFO", "STATS"} {
+			p.sub("$SRV."+verb, "$SRV."+verb+"."+s.Name, "$SRV."+verb+"."+s.Name+".*")
+		}
 	}
 	for _, m := range s.Calls {
 		p.pub(m.Subject())

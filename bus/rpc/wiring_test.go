@@ -92,7 +92,7 @@ func TestDerivedPermissionsSuffice(t *testing.T) {
 func TestDeniedSubscriptionEndsRun(t *testing.T) {
 	t.Parallel()
 	desc := service(greet.Info())
-	for _, subject := range []string{"svc.hello.>", "$SRV.*", "$SRV.*.hello"} {
+	for _, subject := range []string{"svc.hello.>", "$SRV.PING", "$SRV.STATS.hello"} {
 		broker := bustest.Server(t, bustest.WithServer(natsd.Config{Users: []natsd.User{user(desc, subject)}}))
 		conn := broker.Dial(t, bustest.WithService("hello"), bustest.WithUser("hello", "secret"))
 		s, err := rpc.NewServer(conn, desc)
