@@ -33,6 +33,7 @@ func benchmarks() []benchmark {
 		{"flow", "flows of three steps, beside as many appends by hand", bench.Flow},
 		{"timers", "how late sleeping flows wake up, and what flows cost that sleep for long", bench.Timers},
 		{"orders", "orders from placed to delivered, beside a chain of as many appends, deliveries and calls", bench.Orders(startInstant, startApart)},
+		{"http", "the gateway, beside the same requests to the services", bench.HTTP(startInstantDoor)},
 		{"cache", "products out of memory, Redis and the stream; a stampede, a Redis that never answers, a changed price", bench.Cache},
 	}
 }

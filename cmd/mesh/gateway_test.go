@@ -14,6 +14,7 @@ import (
 
 	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/cmd/mesh/bench"
 	"github.com/ordermesh/ordermesh/contracts/gateway"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 )
@@ -299,5 +300,22 @@ func TestTwoGateways(t *testing.T) {
 	}
 	if status, _ := two.get("/api/v1/orders/" + placed.OrderID); status != 200 {
 		t.Errorf("the other gateway: %d", status)
+	}
+}
+
+// TestBenchHTTP: both sides of both kinds of requests are measured.
+func TestBenchHTTP(t *testing.T) {
+	t.Parallel()
+	report, err := bench.HTTP(startInstantDoor)(t.Context(), bench.Options{Rounds: 1, Duration: 20 * time.Millisecond, Concurrency: []int{2}, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Rows) != 2 {
+		t.Errorf("%d rows, want 2", len(report.Rows))
+	}
+	for _, row := range report.Rows {
+		if row.Ours.Count < 2 || row.Raw == nil || row.Raw.Count < 2 || row.OpsRatio <= 0 {
+			t.Errorf("%+v", row)
+		}
 	}
 }
