@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
@@ -140,44 +139,6 @@ func appendHot(ctx context.Context, o Options, conns pair) (Row, error) {
 		return err
 	})
 	return Row{Name: "commands, one hot entity", Concurrency: hotCallers, Ours: ours, Goal: Goal{Ops: 50_000}}, err
-}
-
-// loadCold reads entities that are not in the client's memory, out of many. The
-// server reads a stream in blocks of 8 MB and keeps those that were used in the last
-// ten seconds; what a read costs that needs another block is told in the note.
-func loadCold(ctx context.Context, o Options, conns pair) (Row, error) {
-	begin := time.Now()
-	if err := fill(ctx, newGauges(conns.ours), o.Stored); err != nil {
-		return Row{}, err
-	}
-	filled := time.Since(begin)
-	cold := newGauges(conns.ours, eventstore.WithCache(1))
-	look := func(ctx context.Context, i int) error {
-		g, version, err := cold.Get(ctx, "cold-"+strconv.Itoa(i))
-		if err == nil && (version != 1 || g.Moves != 1) {
-			return fmt.Errorf("entity %d is %+v at version %d", i, g, version)
-		}
-		return err
-	}
-	next := 0
-	step := func(ctx context.Context, _ int) error {
-		next = (next + loadStride) % o.Stored
-		return look(ctx, next)
-	}
-	var slowest time.Duration
-	for range blockProbes {
-		begin := time.Now()
-		if err := step(ctx, 0); err != nil {
-			return Row{}, err
-		}
-		slowest = max(slowest, time.Since(begin))
-	}
-	ours, err := repeat(ctx, o, 1, step)
-	return Row{
-		Name: "cold load", Concurrency: 1, Ours: ours, Goal: Goal{P50: 80 * time.Microsecond},
-		Note: fmt.Sprintf("from %d entities in one stream, stored in %v; at most %v when the server has to read a block of the stream first",
-			o.Stored, filled.Round(time.Millisecond), slowest.Round(10*time.Microsecond)),
-	}, err
 }
 
 // fill stores one message of each of n entities.

@@ -24,7 +24,7 @@ func TestAppendMeasuresAllRows(t *testing.T) {
 		t.Fatalf("%d rows, want one append, many, hot and load", len(report.Rows))
 	}
 	for i, row := range report.Rows {
-		if row.Ours.Count == 0 || row.Ours.P50 <= 0 || (row.Raw != nil) != (i < 2) || row.Raw != nil && row.Raw.Count == 0 {
+		if row.Ours.Count == 0 || row.Ours.P50 <= 0 || (row.Raw != nil) != (i != 2) || row.Raw != nil && row.Raw.Count == 0 {
 			t.Errorf("incomplete row %+v", row)
 		}
 	}
