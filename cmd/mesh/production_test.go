@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/bustest"
 	"github.com/ordermesh/ordermesh/bus/contract"
+	"github.com/ordermesh/ordermesh/cmd/mesh/chaos"
 	"github.com/ordermesh/ordermesh/contracts/orders"
 	"github.com/ordermesh/ordermesh/embedded/natsd"
 )
@@ -133,6 +136,29 @@ func TestProductionNamesDrift(t *testing.T) {
 		if !strings.Contains(p.log.String(), what) {
 			t.Errorf("it does not say %q:\n%s", what, p.log)
 		}
+	}
+}
+
+// TestProductionWaitsForItsServer: a service that comes before its server is not ready and
+// does not end; once the server is there it looks at the streams and serves.
+func TestProductionWaitsForItsServer(t *testing.T) {
+	t.Parallel()
+	users, passwords := productionUsers(descriptors(allServices()))
+	server := bustest.Server(t, bustest.WithServer(natsd.Config{Users: users, DefaultUser: developer}))
+	if code, out := runMesh(t, "topology", "apply", "--replicas", "1", "--nats", server.URL()); code != exitGood {
+		t.Fatal(out)
+	}
+	url := asUser(t, server.URL(), "catalog", passwords["catalog"])
+	server.Stop(t, "")
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+	p := launchMeshWith(t, []string{"NATS_URL=" + url}, append([]string{"run", "catalog", "--http", address}, rehearsal...)...)
+	if _, why, err := chaos.AwaitReady(t.Context(), address, false, patience); err != nil || !strings.Contains(why, "starting") {
+		t.Fatalf("without a server it says %q, %v", why, err)
+	}
+	server.Start(t)
+	p.awaitReady()
+	if code := p.stop(); code != exitGood {
+		t.Errorf("exit code %d\n%s", code, p.log)
 	}
 }
 
