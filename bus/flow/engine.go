@@ -31,6 +31,7 @@ type engine struct {
 	activations atomic.Uint64
 	resting     atomic.Int64 // instances that wait in memory
 	gate        *gate
+	clock       clock
 	reading     chan struct{} // bounds the reads of the log that are under way
 }
 

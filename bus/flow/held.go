@@ -2,7 +2,6 @@ package flow
 
 import (
 	"slices"
-	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
 )
@@ -30,7 +29,7 @@ func (in *instance) offer(next *input) bool {
 
 // take acts on an input of a running instance; in.mu is held.
 func (in *instance) take(next *input) {
-	in.ahead = max(in.ahead, time.Until(next.at))
+	in.eng.clock.note(next.at)
 	switch next.kind {
 	case inputStart:
 		if next.sequence != in.j.origin.Start && next.hash() != in.j.origin.Hash {

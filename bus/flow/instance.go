@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/bus/failpoint"
@@ -53,8 +52,6 @@ type instance struct {
 	want   bool     // a cancel is requested
 	late   bool     // the deadline cancelled it; written by the flow's goroutine
 	gone   bool     // takes no more inputs
-
-	ahead time.Duration // by how much the server's clock is ahead of ours, as far as inputs tell
 }
 
 func newInstance(ctx context.Context, e *engine, first *input) *instance {

@@ -118,7 +118,7 @@ func (in *instance) retire(open *record, due time.Time, ready func() bool) bool 
 		in.mu.Unlock()
 		return false
 	}
-	held, ahead := slices.Clone(in.held), in.ahead
+	held := slices.Clone(in.held)
 	in.mu.Unlock()
 	in.markSeen(false)
 	subject := ""
@@ -130,7 +130,7 @@ func (in *instance) retire(open *record, due time.Time, ready func() bool) bool 
 		leave()
 	}
 	if missing {
-		in.setAlarm(subject, due.Add(ahead))
+		in.setAlarm(subject, due.Add(in.eng.clock.ahead()))
 	}
 	in.release(held)
 	return true

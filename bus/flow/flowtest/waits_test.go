@@ -112,6 +112,28 @@ func TestAServerWhoseClockIsAhead(t *testing.T) {
 	})
 }
 
+// A worker whose clock is ahead of the server's sets its alarms by the server's: whoever has
+// the flow when it is to wake is woken in time.
+func TestAWorkerWhoseClockIsAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := flowtest.NewLog()
+		log.Ahead(-time.Hour)
+		def := flow.Define("sleeper", 1, func(run *flow.Run, _ int) (time.Time, error) {
+			err := run.Sleep("nap", time.Minute)
+			return run.Now(), err
+		})
+		begun := time.Now()
+		state, _, err := flow.Rehearsal{Flow: def, ID: "x", Input: 1, Log: log}.Run(t.Context())
+		if took := time.Since(begun); err != nil || state.Status != flow.Completed || took < time.Minute || took > 2*time.Minute {
+			t.Errorf("%s %s after %v, %v", state.Status, state.Reason, took, err)
+		}
+		if n := log.Schedules(); n > 3 {
+			t.Errorf("%d alarms were set for one wait", n)
+		}
+	})
+}
+
 // Letters that nobody asks for do not keep a flow from what it waits for.
 func TestAFullMailboxLetsThroughWhatIsWanted(t *testing.T) {
 	t.Parallel()

@@ -70,7 +70,14 @@ func (b *Binaries) Path(ctx context.Context, v Variant) (string, error) {
 
 func (b *Binaries) build(ctx context.Context, v Variant, path string) error {
 	args := []string{"build", "-ldflags=-s -w", "-o", path}
-	if v != Plain {
+	switch {
+	case changes[v] != nil:
+		list, err := overlay(ctx, v, b.dir)
+		if err != nil {
+			return err
+		}
+		args = append(args, "-overlay", list)
+	case v != Plain:
 		args = append(args, "-tags", string(v))
 	}
 	if b.race {

@@ -165,12 +165,19 @@ func (r *rig) load(l Load) (wait func() error) {
 	}
 }
 
+// mostBroken is how many broken promises are worth reading.
+const mostBroken = 40
+
 // clean waits until everything is at rest and fails the test unless every promise
 // was kept.
 func (r *rig) clean(limit time.Duration) Verdict {
 	r.Helper()
 	v := r.verdict(limit)
-	for _, b := range v.Broken {
+	for i, b := range v.Broken {
+		if i == mostBroken {
+			r.Errorf("and %d more", len(v.Broken)-i)
+			break
+		}
 		r.Error(b)
 	}
 	if n := r.client.Internal.Load(); n > 0 {
