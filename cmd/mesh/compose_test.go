@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,9 +135,7 @@ func TestComposeIsPrepared(t *testing.T) {
 	}
 	all := readCompose(t)
 	files := all.Secrets
-	for name, file := range all.Configs {
-		files[name] = file
-	}
+	maps.Copy(files, all.Configs)
 	for name, file := range files {
 		info, err := os.Stat(filepath.Join(out, strings.TrimPrefix(file.File, "secrets/")))
 		if err != nil || info.Size() == 0 {

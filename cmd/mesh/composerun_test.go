@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -171,12 +172,12 @@ func (s *stage) healthy(name string) {
 
 // end stops everything, the servers last.
 func (s *stage) end() {
-	for i := len(s.running) - 1; i >= 0; i-- {
-		_ = s.running[i].Process.Signal(syscall.SIGTERM)
+	for _, cmd := range slices.Backward(s.running) {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
 	}
-	for i := len(s.running) - 1; i >= 0; i-- {
-		late := time.AfterFunc(patience, func() { _ = s.running[i].Process.Kill() })
-		_ = s.running[i].Wait()
+	for _, cmd := range slices.Backward(s.running) {
+		late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait()
 		late.Stop()
 	}
 	if s.t.Failed() {
