@@ -18,8 +18,6 @@ const (
 	// writeTimeout bounds one write to the network; the deadline is renewed when half
 	// of it has passed, as setting it costs as much as a small write saves.
 	writeTimeout = time.Minute
-	// lull is for how long nothing was written to a quiet connection.
-	lull = 30 * time.Microsecond
 	// closeTimeout bounds what closing waits for.
 	closeTimeout = time.Second
 )
@@ -87,9 +85,7 @@ func (p *inProcess) InProcessConn() (net.Conn, error) {
 // first publisher waits: under load that is one message per system call, with all
 // other publishers waiting for it. Here a write is a copy, and before the goroutine
 // takes what has gathered it lets those run who are about to add to it. A request
-// costs a third less. Where nothing was written for a while there is nothing to gather,
-// and waking up the goroutine would take longer than the write itself: that is tried at
-// once, and only what the socket does not take is left to the goroutine.
+// costs a third less, and an idle connection loses nothing.
 //
 // What was written and not sent when the connection breaks is lost, like what lies in
 // a socket's buffer: nobody may conclude from a write that something arrived. An error
@@ -97,7 +93,6 @@ func (p *inProcess) InProcessConn() (net.Conn, error) {
 type batchConn struct {
 	net.Conn
 	ended chan struct{} // the goroutine has
-	quick *quickWriter  // nil where a write may wait
 
 	mu       sync.Mutex
 	changed  sync.Cond // pending, sending, closing or err
@@ -106,12 +101,11 @@ type batchConn struct {
 	sending  bool      // the goroutine is about to take or send
 	closing  bool
 	deadline time.Time // of writes to the network
-	last     time.Time // when something was written
 	err      error     // why nothing can be written any more
 }
 
 func newBatchConn(conn net.Conn) *batchConn {
-	c := &batchConn{Conn: conn, ended: make(chan struct{}), quick: newQuickWriter(conn)}
+	c := &batchConn{Conn: conn, ended: make(chan struct{})}
 	c.changed.L = &c.mu
 	go c.send()
 	return c
@@ -130,29 +124,11 @@ func (c *batchConn) Write(p []byte) (int, error) {
 	case c.closing:
 		return 0, net.ErrClosed
 	}
-	rest := p[c.tryNow(p):]
-	if len(rest) == 0 {
-		return len(p), nil
-	}
-	c.pending = append(c.pending, rest...)
+	c.pending = append(c.pending, p...)
 	if !c.sending {
 		c.changed.Broadcast()
 	}
 	return len(p), nil
-}
-
-// tryNow sends what the socket takes of p without waiting, if nothing is on its way and
-// nothing was for a while. c.mu is held.
-func (c *batchConn) tryNow(p []byte) (n int) {
-	if c.quick == nil || c.sending || len(c.pending) > 0 {
-		return 0
-	}
-	now := time.Now()
-	if now.Sub(c.last) > lull {
-		n = c.quick.write(p)
-	}
-	c.last = now
-	return n
 }
 
 // send writes to the network until the connection is closed or broken.
@@ -198,7 +174,7 @@ func (c *batchConn) take() []byte {
 func (c *batchConn) sent(batch []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.sending, c.err, c.last = false, err, time.Now()
+	c.sending, c.err = false, err
 	if cap(batch) <= keptBuffer {
 		c.spare = batch[:0]
 	}

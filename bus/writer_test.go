@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -92,86 +91,6 @@ func TestABacklogEnds(t *testing.T) {
 	<-full
 	_ = c.Close()
 	writing.Wait()
-}
-
-// A socket takes a write at once where nothing was written for a while, and what it does
-// not take comes behind it, in order.
-func TestAQuietSocketIsWrittenToAtOnce(t *testing.T) {
-	t.Parallel()
-	ours, theirs := sockets(t)
-	c := newBatchConn(ours)
-	if c.quick == nil {
-		t.Skip("every write may wait here")
-	}
-	quiet := func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for len(c.pending) > 0 || c.sending {
-			c.changed.Wait()
-		}
-		c.last = time.Time{}
-	}
-	var want bytes.Buffer
-	for i := range 100 {
-		quiet()
-		line := []byte(strconv.Itoa(i) + "\n")
-		want.Write(line)
-		c.mu.Lock()
-		n := c.tryNow(line)
-		c.mu.Unlock()
-		if n != len(line) {
-			t.Fatalf("the socket took %d of %d bytes at once", n, len(line))
-		}
-		if n = c.busyTry(line); n != 0 {
-			t.Fatalf("%d bytes were written at once to a connection that is not quiet", n)
-		}
-	}
-	quiet()
-	much := bytes.Repeat([]byte("more than a socket takes"), 1<<20)
-	want.Write(much)
-	arrived := make(chan []byte, 1)
-	written := make(chan error, 1)
-	go func() {
-		_, err := c.Write(much)
-		quiet()
-		written <- errors.Join(err, c.Close())
-	}()
-	go func() {
-		all, _ := io.ReadAll(theirs)
-		arrived <- all
-	}()
-	if got := <-arrived; !bytes.Equal(got, want.Bytes()) {
-		t.Errorf("%d bytes arrived, want %d in order", len(got), want.Len())
-	}
-	if err := <-written; err != nil {
-		t.Error(err)
-	}
-}
-
-// busyTry is tryNow of a connection that has just been written to.
-func (c *batchConn) busyTry(p []byte) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.last = time.Now().Add(time.Hour)
-	return c.tryNow(p)
-}
-
-// sockets are the two ends of a connection over loopback.
-func sockets(t *testing.T) (ours, theirs net.Conn) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	if ours, err = net.Dial("tcp", listener.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if theirs, err = listener.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = theirs.Close() })
-	return ours, theirs
 }
 
 // The client library forgets a connection whose greeting failed: the next dial ends it.
