@@ -76,16 +76,16 @@ func (s *Server) subscribe(subs *subscriptions) error {
 
 // stop drains: no new requests, then the accepted ones, then the replies.
 func (s *Server) stop(subs *subscriptions, cancel context.CancelFunc) error {
-	giveUp := time.NewTimer(s.drain)
-	defer giveUp.Stop()
-	if !subs.drain(giveUp.C) {
+	giveUp, stop := context.WithTimeout(context.Background(), s.drain)
+	defer stop()
+	if !subs.drain(giveUp.Done()) {
 		return fmt.Errorf("rpc: the subscriptions of service %s did not end within %v", s.desc.Name, s.drain)
 	}
 	close(s.pool.in)
 	idle := waitChan(&s.pool.wg)
 	select {
 	case <-idle:
-	case <-giveUp.C:
+	case <-giveUp.Done():
 		cancel()
 		select {
 		case <-idle:

@@ -47,10 +47,11 @@ func (s *subscriptions) add(subject string, subscribe func() (*nats.Subscription
 		return fmt.Errorf("rpc: subscribe to %s: %w", subject, err)
 	}
 	s.open.Add(1)
-	sub.SetClosedHandler(func(string) {
+	ended := sync.OnceFunc(func() { // nats.go tells it twice when the connection closes while the subscription drains
 		s.closed(subject)
 		s.open.Done()
 	})
+	sub.SetClosedHandler(func(string) { ended() })
 	s.list = append(s.list, sub)
 	return nil
 }
@@ -99,10 +100,10 @@ func (s *subscriptions) fail(err error) {
 }
 
 // drain ends the subscriptions and waits until none can deliver any more; then the
-// channels may be closed. When giveUp fires, or there is no connection to drain,
+// channels may be closed. When giveUp is closed, or there is no connection to drain,
 // what has not arrived is left to other instances or the callers' time-outs. False
 // means that a subscription hangs.
-func (s *subscriptions) drain(giveUp <-chan time.Time) bool {
+func (s *subscriptions) drain(giveUp <-chan struct{}) bool {
 	s.mu.Lock()
 	s.draining = true
 	s.mu.Unlock()
