@@ -15,7 +15,10 @@ import (
 //
 // There, who has waited too long is dropped when his turn comes. Here a request is refused
 // when it arrives, if the requests before it will take too long at the pace at which the
-// queue moves: its caller learns it at once, and what is in the queue is served.
+// queue moves: its caller learns it at once. From a queue that is kept short the one that
+// has waited longest is refused instead, and the new one stands at its end: when the
+// processors are contended requests come in heaps, and of a heap the first have waited
+// longest before anybody saw them (adaptive LIFO in the first of these).
 const (
 	// standing is how long a queue may not be empty before it is kept short.
 	standing = 100 * time.Millisecond
@@ -68,10 +71,14 @@ func (q *queue) offer(j job, now time.Duration) (refused []job) {
 	}
 	mine := line(&j)
 	if mine < urgent && q.ahead(mine) >= q.room(mine, now) {
-		if q.stands(now) {
-			q.shortUntil = now + calm
+		if !q.stands(now) {
+			return append(refused, j)
 		}
-		return append(refused, j)
+		q.shortUntil = now + calm
+		if len(q.lines[mine]) == 0 {
+			return append(refused, j)
+		}
+		refused = append(refused, q.shift(mine))
 	}
 	if q.length >= q.most {
 		other, ok := q.lowest(mine)
@@ -97,6 +104,9 @@ func (q *queue) ahead(mine int) int {
 
 // room is how many requests may stand before one that is accepted.
 func (q *queue) room(mine int, now time.Duration) int {
+	if q.handler == 0 { // none has ended: nothing is known
+		return q.most
+	}
 	wait := max(burst, q.handler)
 	if q.stands(now) {
 		wait = min(max(q.handler/2, shortest), longest)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ordermesh/ordermesh/bus/contract"
 	"github.com/ordermesh/ordermesh/cmd/mesh/bench"
 )
 
@@ -75,6 +76,9 @@ func benchCommand(c *cli) *cobra.Command {
 			if o.Steps < 1 || o.StepTime < 0 || !slices.Contains([]string{"", bench.SyncAlways, bench.SyncInterval}, o.Sync) {
 				return usagef("--steps must be positive, --step-time not negative, --sync %s or %s", bench.SyncAlways, bench.SyncInterval)
 			}
+			if o.Handler != "" && !slices.Contains(bench.OverloadHandlers(), o.Handler) {
+				return usagef("--handler %q: choose from %s", o.Handler, strings.Join(bench.OverloadHandlers(), ", "))
+			}
 			return profiled(profile, func() error { return runBench(cmd.Context(), c, o, args, strict) })
 		},
 	}
@@ -90,10 +94,28 @@ func benchCommand(c *cli) *cobra.Command {
 	f.IntVar(&o.Sleepers, "sleepers", 10_000, "timers: flows that sleep for a day")
 	f.BoolVar(&o.Processes, "processes", false, "orders: once more, with the server and every service in a process of its own")
 	f.IntVar(&o.Changes, "changes", 1000, "cache: changes of a price")
+	f.BoolVar(&o.Apart, "apart", false, "overload: the server and NATS in processes of their own, beside the clients")
+	f.StringVar(&o.Handler, "handler", "", "overload: only the server whose handlers `take` this: "+strings.Join(bench.OverloadHandlers(), ", "))
 	f.StringVar(&o.Dir, "dir", "", "where servers store (default the system's temporary folder)")
 	f.StringVar(&profile, "cpuprofile", "", "write a CPU profile of the whole process to `file`, for go tool pprof")
 	f.BoolVar(&strict, "strict", false, "exit with code 1 when a goal is missed")
+	cmd.AddCommand(benchPart())
 	return cmd
+}
+
+// benchPart is what a benchmark starts as a process of its own.
+func benchPart() *cobra.Command {
+	return &cobra.Command{
+		Use: "part <what>", Short: "A process of a benchmark; it starts them itself", Hidden: true, Args: exactly("what it does"),
+		Example: `  mesh bench part '{"role":"nats"}'`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var part bench.Part
+			if err := contract.Unmarshal([]byte(args[0]), &part); err != nil {
+				return usagef("%w", err)
+			}
+			return part.Run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
 }
 
 // profiled calls f, and profiles it into the named file when there is a name.

@@ -39,6 +39,8 @@ type Options struct {
 	Sleepers    int           // flows that sleep for a day; 0 is 10,000
 	Changes     int           // of a price that caches hear of; 0 is 1,000
 	Processes   bool          // orders: once more, with the server and every service apart
+	Apart       bool          // overload: server and NATS in processes of their own
+	Handler     string        // overload: one of OverloadHandlers; "" is all
 	Progress    io.Writer     // one line per row as it is ready; nil prints nothing
 
 	meter func() time.Duration // the processor time that counts; nil is this process's

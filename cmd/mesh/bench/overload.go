@@ -2,13 +2,12 @@ package bench
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
+	"runtime"
+	"slices"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/ordermesh/ordermesh/bus"
 	"github.com/ordermesh/ordermesh/bus/contract"
@@ -23,33 +22,65 @@ const overloadFactor = 10
 const overloadLasts = 15
 
 // busyServer is a server that is overloaded: what its handlers do, and how many of them
-// run at the same time.
+// may run at the same time.
 type busyServer struct {
-	name  string
-	hands int
-	work  func(ctx context.Context) error
+	name    string
+	hands   int
+	clients int // that find out what it can do, each waiting for its own
+	work    func() func(ctx context.Context) error
 }
 
 // busyServers lists servers that wait for something else, as most do, for a short and for a
-// long time.
+// long time, and one that computes, with as many hands as a server has by default.
 func busyServers() []busyServer {
 	return []busyServer{
-		{"overload, 10ms", 4, pausing(10 * time.Millisecond)},
-		{"overload, 100ms", 16, pausing(100 * time.Millisecond)},
+		{"overload, 10ms", 4, 4, pausing(10 * time.Millisecond)},
+		{"overload, 100ms", 16, 16, pausing(100 * time.Millisecond)},
+		{"overload, 10ms of computing", rpc.DefaultConcurrency, runtime.GOMAXPROCS(0), computing(10 * time.Millisecond)},
 	}
 }
 
-func pausing(handler time.Duration) func(context.Context) error {
-	return func(ctx context.Context) error {
-		timer := time.NewTimer(handler)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+func pausing(handler time.Duration) func() func(context.Context) error {
+	return func() func(context.Context) error {
+		return func(ctx context.Context) error {
+			timer := time.NewTimer(handler)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
 	}
+}
+
+// computing is work for a processor that takes about so long when it has one to itself, and
+// as much longer as it must share it.
+func computing(handler time.Duration) func() func(context.Context) error {
+	return func() func(context.Context) error {
+		const try = 2000
+		best := handler
+		for range 20 {
+			began := time.Now()
+			hash(try)
+			best = min(best, time.Since(began))
+		}
+		times := int(try * float64(handler) / float64(best))
+		return func(context.Context) error {
+			if hash(times) == [sha256.Size]byte{} {
+				return errors.New("a hash is nothing but zeros")
+			}
+			return nil
+		}
+	}
+}
+
+func hash(times int) (sum [sha256.Size]byte) {
+	for range times {
+		sum = sha256.Sum256(sum[:])
+	}
+	return sum
 }
 
 var overloadMethod = contract.NewMethod[stockQuery, stockLevel]("bench", "work", contract.Read())
@@ -61,6 +92,9 @@ func Overload(ctx context.Context, o Options) (Report, error) {
 	o = o.withDefaults()
 	report := newReport("overload", o)
 	for _, s := range busyServers() {
+		if o.Handler != "" && s.name != "overload, "+o.Handler {
+			continue
+		}
 		rows, err := overloadOf(ctx, o, s)
 		if err != nil {
 			return report, fmt.Errorf("bench %s: %w", s.name, err)
@@ -71,43 +105,44 @@ func Overload(ctx context.Context, o Options) (Report, error) {
 	return report, nil
 }
 
+// OverloadHandlers lists what Options.Handler can be.
+func OverloadHandlers() (list []string) {
+	for _, s := range busyServers() {
+		list = append(list, s.name[len("overload, "):])
+	}
+	return list
+}
+
 func overloadOf(ctx context.Context, o Options, s busyServer) (rows []Row, err error) {
-	g, err := newGround(o, TCP)
+	m, err := o.overloadGround(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
-	conn, err := g.dial(ctx, "bench")
-	if err != nil {
-		return nil, err
-	}
-	stop, err := s.serve(ctx, conn)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, stop()) }()
-	caller, err := g.dial(ctx, "caller")
-	if err != nil {
-		return nil, err
-	}
+	defer func() { err = errors.Join(err, m.stop()) }()
 	calls := policy.Mesh()
 	calls.Retry.Off, calls.Breaker.Off = true, true
-	client := rpc.NewClient(caller, rpc.WithPolicies(policy.Fixed(caller, calls)))
-	most, err := load(ctx, s.hands, o.Duration, func(ctx context.Context, _ int) error {
+	client := rpc.NewClient(m.caller, rpc.WithPolicies(policy.Fixed(m.caller, calls)))
+	most, err := load(ctx, s.clients, o.Duration, func(ctx context.Context, _ int) error {
 		_, err := rpc.Call(ctx, client, overloadMethod, stockQuery{SKU: "TEA-001"})
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	usual := offer(ctx, client, most.Ops/2, o.Duration)
-	flood := offer(ctx, client, most.Ops*overloadFactor, overloadLasts*o.Duration)
-	fmt.Fprintf(o.Progress, "%s: p99 %v, overloaded %v\n", s.name, usual.sample.P99, flood.sample.P99)
-	normal := Row{Name: s.name, Ours: usual.sample, Note: "half of what it can do: " + usual.String()}
-	row := Row{Name: s.name, Ours: flood.sample, Goal: Goal{P99: 3 * usual.sample.P99, Ops: most.Ops / 2}}
-	row.Note = fmt.Sprintf("%d times what it can do: %s; p99 is %.1f times the usual", overloadFactor, flood, float64(flood.sample.P99)/float64(usual.sample.P99))
-	if lost := flood.other.Load() + usual.other.Load(); lost > 0 {
-		return nil, fmt.Errorf("%d calls were neither served nor refused with a time to come back, such as: %w", lost, flood.why)
+	usual, err := m.offer(ctx, client, most.Ops/2, o.Duration)
+	if err != nil {
+		return nil, err
+	}
+	over, err := m.offer(ctx, client, most.Ops*overloadFactor, overloadLasts*o.Duration)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(o.Progress, "%s%s: p99 %v, overloaded %v\n", s.name, m.how, usual.sample.P99, over.sample.P99)
+	normal := Row{Name: s.name + m.how, Ours: usual.sample, Note: "half of what it can do: " + usual.String()}
+	row := Row{Name: s.name + m.how, Ours: over.sample, Goal: Goal{P99: 3 * usual.sample.P99, Ops: most.Ops / 2}}
+	row.Note = fmt.Sprintf("%d times what it can do: %s; p99 is %.1f times the usual", overloadFactor, over, float64(over.sample.P99)/float64(usual.sample.P99))
+	if lost := over.other.Load() + usual.other.Load(); lost > 0 {
+		return nil, fmt.Errorf("%d calls were neither served nor refused with a time to come back, such as: %w", lost, over.why)
 	}
 	return []Row{normal, row}, nil
 }
@@ -118,67 +153,17 @@ func (s busyServer) serve(ctx context.Context, conn *bus.Conn) (stop func() erro
 	if err != nil {
 		return nil, err
 	}
-	rpc.Handle(server, overloadMethod, func(ctx context.Context, q stockQuery) (stockLevel, error) { return level(q.SKU), s.work(ctx) })
+	work := s.work()
+	rpc.Handle(server, overloadMethod, func(ctx context.Context, q stockQuery) (stockLevel, error) { return level(q.SKU), work(ctx) })
 	return serving(ctx, server)
 }
 
-// flood is what became of calls that came at a pace of their own.
-type flood struct {
-	sample  Sample // of those that were served
-	rate    float64
-	refused atomic.Int64
-	other   atomic.Int64 // neither served nor refused with a time
-	mu      sync.Mutex
-	why     error
-}
-
-// String says what became of them.
-func (f *flood) String() string {
-	return fmt.Sprintf("%.0f/s offered, %d served, %d refused with a time to come back", f.rate, f.sample.Count, f.refused.Load())
-}
-
-// offer makes calls at a pace, whether or not those before are answered, and waits for all
-// answers. Times count from when a call was due.
-func offer(ctx context.Context, client *rpc.Client, rate float64, d time.Duration) *flood {
-	f := &flood{rate: rate}
-	served := hdrhistogram.New(1, longest, digits)
-	cpu, start := processCPU(), time.Now()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	var all sync.WaitGroup
-	for made := 0; time.Since(start) < d; {
-		for ; float64(made) < time.Since(start).Seconds()*rate; made++ {
-			all.Go(func() {
-				due := time.Now()
-				_, err := rpc.Call(ctx, client, overloadMethod, stockQuery{SKU: "TEA-001"})
-				f.count(err, time.Since(due), served)
-			})
-		}
-		<-tick.C
+// busyServerOf finds a server by its name.
+func busyServerOf(name string) (busyServer, error) {
+	list := busyServers()
+	i := slices.IndexFunc(list, func(s busyServer) bool { return s.name == name })
+	if i < 0 {
+		return busyServer{}, fmt.Errorf("there is no server %q to be overloaded", name)
 	}
-	all.Wait()
-	if n := served.TotalCount(); n > 0 {
-		f.sample = Sample{
-			Ops: float64(n) / time.Since(start).Seconds(), Count: n, CPU: (processCPU() - cpu) / time.Duration(n),
-			P50: time.Duration(served.ValueAtQuantile(50)), P99: time.Duration(served.ValueAtQuantile(99)),
-		}
-	}
-	return f
-}
-
-func (f *flood) count(err error, took time.Duration, served *hdrhistogram.Histogram) {
-	if err == nil {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.why = errors.Join(f.why, served.RecordValue(int64(took)))
-		return
-	}
-	if e := contract.AsError(err); e.Code == contract.Exhausted && e.RetryAfter > 0 {
-		f.refused.Add(1)
-		return
-	}
-	f.other.Add(1)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.why = err
+	return list[i], nil
 }
