@@ -176,6 +176,7 @@ func (p *pool) first(w *worker) (job, bool) {
 	}
 	defer p.mu.Unlock()
 	w.helper = false
+	p.queue.promised--
 	j, ok := p.queue.take(p.clock())
 	if !ok {
 		p.running--
@@ -213,11 +214,14 @@ func (p *pool) sort(j job, crowded int) (refused []job) {
 	}
 	p.adapt(j.arrival)
 	p.help()
-	refused = p.queue.offer(j, j.arrival)
-	p.help()
-	if p.queue.length > 0 {
-		p.keepWatch()
+	if p.running < p.limit.now {
+		p.queue.push(j)
+		p.help()
+		return nil
 	}
+	p.queue.most = p.places - p.limit.now
+	refused = p.queue.offer(j, j.arrival)
+	p.keepWatch()
 	return refused
 }
 
@@ -225,13 +229,13 @@ func (p *pool) sort(j job, crowded int) (refused []job) {
 func (p *pool) adapt(now time.Duration) {
 	p.limit.look(now, p.queue.handler)
 	p.queue.hands = p.limit.hands()
-	p.queue.most = p.places - p.limit.now
 }
 
 // help employs workers for what waits, up to the limit. The lock is held.
 func (p *pool) help() {
-	for n := p.queue.length; n > 0 && p.running < p.limit.now; n-- {
+	for n := p.queue.length - p.queue.promised; n > 0 && p.running < p.limit.now; n-- {
 		p.running++
+		p.queue.promised++
 		p.employ(func(w *worker) { w.helper = true })
 	}
 }
@@ -285,6 +289,7 @@ func (p *pool) next(w *worker, e *endpoint, t timing) (job, bool) {
 	}
 	j, _ := p.queue.take(t.ended)
 	p.begin(w, j)
+	p.help()
 	return j, true
 }
 

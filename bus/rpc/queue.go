@@ -15,8 +15,8 @@ import (
 //
 // There, who has waited too long is dropped when his turn comes. Here a request is refused
 // when it arrives, if the requests before it will take too long at the pace at which the
-// queue moves: its caller learns it at once. From a queue that is kept short the one that
-// has waited longest is refused instead, and the new one stands at its end: when the
+// queue moves: its caller learns it at once. From a queue that is kept short and moves the
+// one that has waited longest is refused instead, and the new one stands at its end: when the
 // processors are contended requests come in heaps, and of a heap the first have waited
 // longest before anybody saw them (adaptive LIFO in the first of these).
 const (
@@ -49,6 +49,8 @@ type queue struct {
 	lines  [lines][]job
 	length int
 
+	promised int // goroutines are on their way for so many of the requests: these do not wait
+
 	handler time.Duration // what a handler takes, on average
 	filled  time.Duration // since when it has not been empty
 	moved   time.Duration // when a request left it last; 0 if it has been empty since
@@ -66,31 +68,37 @@ func line(j *job) int { return min(int(j.endpoint.info.Priority), lines-1) }
 // a lower priority that give way to it.
 func (q *queue) offer(j job, now time.Duration) (refused []job) {
 	refused = q.hopeless(now)
-	if q.length == 0 {
+	if q.length <= q.promised {
 		q.filled, q.moved = now, 0
 	}
 	mine := line(&j)
-	if mine < urgent && q.ahead(mine) >= q.room(mine, now) {
+	if mine < urgent && q.ahead(mine)-q.promised >= q.room(mine, now) {
 		if !q.stands(now) {
 			return append(refused, j)
 		}
 		q.shortUntil = now + calm
-		if len(q.lines[mine]) == 0 {
+		if len(q.lines[mine]) == 0 || q.moved == 0 || now-q.moved > longest {
 			return append(refused, j)
 		}
 		refused = append(refused, q.shift(mine))
 	}
-	if q.length >= q.most {
+	if q.length-q.promised >= q.most {
 		other, ok := q.lowest(mine)
 		if !ok {
 			return append(refused, j)
 		}
 		refused = append(refused, other)
 	}
+	q.push(j)
+	return refused
+}
+
+// push takes a request in, whatever that means for others.
+func (q *queue) push(j job) {
 	j.queued = true
+	mine := line(&j)
 	q.lines[mine] = append(q.lines[mine], j)
 	q.length++
-	return refused
 }
 
 // ahead is how many requests are served before one that comes now.
@@ -123,13 +131,18 @@ func (q *queue) stands(now time.Duration) bool {
 }
 
 // pace is the time between two requests that leave: so many hands take one each in the
-// time of a handler. As long as nothing leaves, handlers take longer than they did.
+// time of a handler. When none has left for long, handlers take longer than they did; for
+// a moment that says nothing, because a busy machine stands still now and then.
 func (q *queue) pace(now time.Duration) time.Duration {
 	since := q.moved
 	if since == 0 {
 		since = q.filled
 	}
-	return max(max(q.handler, now-since)/time.Duration(q.hands), 1)
+	takes := q.handler
+	if still := now - since; still > longest {
+		takes = max(takes, still)
+	}
+	return max(takes/time.Duration(q.hands), 1)
 }
 
 // lowest takes out the newest request of the lowest line below mine.
