@@ -62,10 +62,11 @@ type pool struct {
 	idle     []*worker // the one that ran last is taken first: its stack is warm
 	all      []*worker
 	queue    queue
-	limit    limiter     // of handlers
-	busy     atomic.Bool // at least as many handlers run as there are processors
-	places   int         // for requests that run or wait
-	running  int         // handlers
+	limit    limiter       // of handlers
+	busy     atomic.Bool   // at least as many handlers run as there are processors, and lately requests had to wait
+	waited   time.Duration // when the last of these came
+	places   int           // for requests that run or wait
+	running  int           // handlers
 	closed   bool
 
 	watch    *time.Timer
@@ -219,6 +220,7 @@ func (p *pool) sort(j job, crowded int) (refused []job) {
 		p.help()
 		return nil
 	}
+	p.waited = j.arrival
 	p.queue.most = p.places - p.limit.now
 	refused = p.queue.offer(j, j.arrival)
 	p.keepWatch()
@@ -251,7 +253,7 @@ func (p *pool) keepWatch() {
 // begin decides who reads while w runs j. The lock is held.
 func (p *pool) begin(w *worker, j job) {
 	w.running = true
-	if busy := p.running >= p.limit.least; busy != p.busy.Load() {
+	if busy := p.running >= p.limit.least && p.waited > 0 && j.arrival-p.waited < calm; busy != p.busy.Load() {
 		p.busy.Store(busy)
 	}
 	if !w.reader {
@@ -277,7 +279,7 @@ func (p *pool) next(w *worker, e *endpoint, t timing) (job, bool) {
 	defer p.mu.Unlock()
 	w.running = false
 	p.adapt(t.ended)
-	p.queue.served(t.took)
+	p.queue.served(t.took, t.ended)
 	p.limit.served(e, t, p.running)
 	if w.onTheWay != nil {
 		w.onTheWay = nil

@@ -52,6 +52,7 @@ type queue struct {
 	promised int // goroutines are on their way for so many of the requests: these do not wait
 
 	handler time.Duration // what a handler takes, on average
+	ended   time.Duration // when one ended last
 	filled  time.Duration // since when it has not been empty
 	moved   time.Duration // when a request left it last; 0 if it has been empty since
 
@@ -77,7 +78,7 @@ func (q *queue) offer(j job, now time.Duration) (refused []job) {
 			return append(refused, j)
 		}
 		q.shortUntil = now + calm
-		if len(q.lines[mine]) == 0 || q.moved == 0 || now-q.moved > longest {
+		if len(q.lines[mine]) == 0 || now-q.ended > longest {
 			return append(refused, j)
 		}
 		refused = append(refused, q.shift(mine))
@@ -215,9 +216,10 @@ const (
 	latest  = 2 * time.Second
 )
 
-// served notes what a handler took.
-func (q *queue) served(took time.Duration) {
+// served notes what a handler took that has ended now.
+func (q *queue) served(took, now time.Duration) {
 	const weight = 32
+	q.ended = now
 	if q.handler == 0 {
 		q.handler = took
 	}
