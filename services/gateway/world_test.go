@@ -95,17 +95,17 @@ func (w *world) listen() {
 		w.t.Fatal(err)
 	}
 	w.url = "http://" + listener.Addr().String()
-	w.server = gateway.NewServer(w.svc, slog.New(slog.DiscardHandler))
-	if w.times != nil {
-		w.times(w.server)
+	server := gateway.NewServer(w.svc, slog.New(slog.DiscardHandler))
+	if w.server = server; w.times != nil {
+		w.times(server)
 	}
 	done := make(chan struct{})
 	go func() {
-		_ = w.server.Serve(listener)
+		_ = server.Serve(listener)
 		close(done)
 	}()
 	w.t.Cleanup(func() {
-		_ = w.server.Close()
+		_ = server.Close()
 		<-done
 	})
 }
