@@ -88,7 +88,7 @@ func Dial(ctx context.Context, cfg Config) (*Conn, error) {
 		c.nc.Close()
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	c.js = js
+	c.js = &deniable{js, c}
 	appender, err := newAppender(c)
 	if err != nil {
 		c.nc.Close()

@@ -195,7 +195,7 @@ func (w *watch) check(ctx context.Context, result chan<- uint64) {
 func (w *watch) lastRevision(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkEvery)
 	defer cancel()
-	reply, err := w.conn.NATS().RequestWithContext(ctx, "$JS.API.DIRECT.GET."+w.stream()+"."+w.filter, nil)
+	reply, err := w.conn.Request(ctx, "$JS.API.DIRECT.GET."+w.stream()+"."+w.filter, nil)
 	if err != nil {
 		return 0, fmt.Errorf("ask the bucket %s for its revision: %w", w.bucket, err)
 	}

@@ -158,7 +158,7 @@ func strip(h nats.Header) {
 func (l *JetStreamLog) request(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	resp, err := l.conn.NATS().RequestWithContext(ctx, subject, body)
+	resp, err := l.conn.Request(ctx, subject, body)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return nil, bus.ErrNoStream
 	}

@@ -105,7 +105,7 @@ func leaderGet(ctx context.Context, conn *bus.Conn, stream string, req getReques
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	answer, err := conn.NATS().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
+	answer, err := conn.Request(ctx, "$JS.API.STREAM.MSG.GET."+stream, body)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return Stored{}, fmt.Errorf("read the stream %s: %w", stream, bus.ErrNoStream)
 	}
