@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 
 	"github.com/ordermesh/ordermesh/bus/auth"
@@ -93,6 +95,24 @@ func (g *ground) apply(t *testing.T, replicas string) {
 	t.Helper()
 	if code, out := runMesh(t, append([]string{"topology", "apply", "--replicas", replicas}, g.tool...)...); code != exitGood {
 		t.Fatalf("topology apply: exit code %d: %s", code, out)
+	}
+	makeRoles(t)
+}
+
+// makeRoles does what an administrator of PostgreSQL does before a production, where the
+// processes of the test keep their views in one.
+func makeRoles(t *testing.T) {
+	t.Helper()
+	for _, env := range databaseOf(t) {
+		conn, err := pgx.Connect(t.Context(), strings.TrimPrefix(env, "DATABASE_URL="))
+		if err != nil {
+			t.Fatal(err)
+		}
+		code, sql := runMesh(t, "view", "roles")
+		_, err = conn.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)
+		if err = errors.Join(err, conn.Close(t.Context())); err != nil || code != exitGood {
+			t.Fatalf("view roles: exit code %d, %v", code, err)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type shadowReport struct {
 	Policy  string         `json:"policy"`
 	Orders  int            `json:"orders"`   // that were looked at
 	Would   map[string]int `json:"would"`    // orders by outcome
+	Unruled int            `json:"unruled"`  // orders without a recorded decision: they count as accepted
 	Changes int            `json:"changes"`  // orders with another outcome than they had
 	Moves   []shadowMove   `json:"moves"`    // changes by what was and would have been said
 	Changed []shadowChange `json:"changed"`  // the newest changes
@@ -62,7 +63,7 @@ func policyShadow(c *cli) *cobra.Command {
 		ValidArgsFunction: completePolicy,
 		Long: "Evaluate the rules of a file, or those in force, over the orders that were placed, with what was known of each\n" +
 			"customer then, and list what would have been decided otherwise. Nothing is changed. An order that was placed\n" +
-			"without rules was accepted.",
+			"without rules was accepted; how many those are is said.",
 		Example: "  mesh policy shadow orders.acceptance rules.json\n  mesh policy shadow orders.acceptance rules.json --since 24h --limit 100 --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := rulesOf(args[0])
@@ -134,6 +135,9 @@ func (o *shadowing) look(ctx context.Context, conn *bus.Conn, p paper, set *orde
 		r.Would[change.Would]++
 		if change.Error != "" {
 			r.Failed++
+		}
+		if s.Placed.Acceptance == nil {
+			r.Unruled++
 		}
 		if change.Was == change.Would {
 			return true
@@ -218,6 +222,11 @@ func (c *cli) printShadow(r *shadowReport) error {
 	if _, err := fmt.Fprintf(c.out, "%s in %.0f ms: %d accepted, %d held, %d rejected; %d would have been decided otherwise, %d over which a rule fails\n",
 		orderCount(r.Orders), r.TookMS, r.Would[string(orders.OutcomeAccept)], r.Would[string(orders.OutcomeHold)], r.Would[string(orders.OutcomeReject)], r.Changes, r.Failed); err != nil {
 		return err
+	}
+	if r.Unruled > 0 {
+		if _, err := fmt.Fprintf(c.out, "%s had been placed without rules and count as accepted\n", orderCount(r.Unruled)); err != nil {
+			return err
+		}
 	}
 	if r.Changes == 0 {
 		return nil

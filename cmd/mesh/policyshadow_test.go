@@ -38,7 +38,8 @@ func TestPolicyShadow(t *testing.T) {
 	if err := contract.Unmarshal([]byte(out), &r); err != nil || code != exitGood {
 		t.Fatalf("exit code %d, %v: %s", code, err, out)
 	}
-	if r.Orders != customers*each || r.Would["reject"] != customers || r.Would["hold"] != customers || r.Failed != 0 || len(r.Changed) != 1 {
+	if r.Orders != customers*each || r.Would["reject"] != customers || r.Would["hold"] != customers || r.Failed != 0 ||
+		r.Unruled != customers*(each-1) || len(r.Changed) != 1 {
 		t.Errorf("%+v", r)
 	}
 	want := fmt.Sprintf("[{accept hold dear %[1]d} {accept reject first %[1]d} {hold accept  %[1]d}]", customers)
