@@ -22,9 +22,6 @@ type endpoint struct {
 
 	requests, errors, busy atomic.Int64 // busy: nanoseconds spent in handlers
 	shorts                 atomic.Int32 // 0..trust: recent handlers that were short
-	sampled                atomic.Int64 // by the server's clock: when a handler's computing was measured last
-	samples                atomic.Int32 // how often, up to firstSamples
-	learned                learned      // belongs to the pool's lock
 	lastError              atomic.Pointer[contract.Error]
 	seconds                prometheus.Observer
 	failures               *prometheus.CounterVec
@@ -78,18 +75,6 @@ func (e *endpoint) observe(handler, total time.Duration, refusal *contract.Error
 		e.shorts.Store(n + 1)
 	}
 	e.count(total, refusal)
-}
-
-// sampleNow reports whether the handler that begins now is to be measured.
-func (e *endpoint) sampleNow(now time.Duration) bool {
-	last := e.sampled.Load()
-	if e.short() || e.samples.Load() >= firstSamples && int64(now)-last < int64(sampleEvery) || !e.sampled.CompareAndSwap(last, int64(now)) {
-		return false
-	}
-	if e.samples.Load() < firstSamples {
-		e.samples.Add(1)
-	}
-	return true
 }
 
 // stuck is called when a handler that was taken for short holds up the reader.

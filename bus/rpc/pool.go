@@ -4,7 +4,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,9 +13,8 @@ const (
 	// arrivals is how many messages may lie between the connection's reader and the
 	// pool's. They are few: one of the pool's readers is free nearly always.
 	arrivals = 32768
-	// crowd is how many of them a reader sorts before it runs one that is short: whoever
-	// waits behind a handler there cannot be refused in time. Before one that takes long it
-	// sorts all.
+	// crowd is how many of them a reader sorts before it runs one: whoever waits behind a
+	// handler there cannot be refused in time.
 	crowd = 256
 	// backlog is how many of them are too many: the readers do not get the processor often
 	// enough, and what is not urgent is refused, which is quicker than to serve it.
@@ -34,25 +32,25 @@ type job struct {
 	queued   bool          // it had to wait for another request
 }
 
-// pool runs requests in as many goroutines as its limiter says, with a bounded number more
-// waiting.
+// pool runs requests in at most limit goroutines, with at most queue more waiting.
 //
 // A few goroutines, the readers, take requests from the channel that the connection
 // fills. Before a reader runs a handler that takes long it appoints another in its
 // place, so that nobody waits behind it; a short handler it runs on the way, which
 // saves two switches between goroutines, a quarter of what a small request costs.
 // Should all readers be stuck in handlers that turn out to be long after all, the
-// watch appoints others. When as many handlers run as may, readers only sort: into the
+// watch appoints others. When limit handlers run, readers only sort: into the
 // queue, or to refusal (see queue).
 //
-// Invariant: the queue is empty unless at least as many handlers run as may. Goroutines are started when they
+// Invariant: the queue is empty unless limit handlers run. Goroutines are started when they
 // are needed and kept.
 type pool struct {
 	in     chan *nats.Msg
 	stamp  func(*nats.Msg) job
-	run    func(job) timing         // what the handler took
+	run    func(job) time.Duration  // what the handler took
 	refuse func(job, time.Duration) // and when to come back
 	clock  func() time.Duration
+	limit  int // handlers
 	wanted int // readers
 	wg     sync.WaitGroup
 
@@ -62,11 +60,7 @@ type pool struct {
 	idle     []*worker // the one that ran last is taken first: its stack is warm
 	all      []*worker
 	queue    queue
-	limit    limiter       // of handlers
-	busy     atomic.Bool   // at least as many handlers run as there are processors, and lately requests had to wait
-	waited   time.Duration // when the last of these came
-	places   int           // for requests that run or wait
-	running  int           // handlers
+	running  int // handlers
 	closed   bool
 
 	watch    *time.Timer
@@ -86,10 +80,9 @@ type worker struct {
 
 func newPool(limit, most int) *pool {
 	p := &pool{
-		in: make(chan *nats.Msg, arrivals), limit: newLimiter(limit), places: limit + most,
+		in: make(chan *nats.Msg, arrivals), limit: limit, queue: queue{most: most, hands: limit},
 		wanted: min(max(2, runtime.GOMAXPROCS(0)/2), 8),
 	}
-	p.adapt(0)
 	p.watch = time.AfterFunc(time.Hour, p.patrol)
 	p.watch.Stop()
 	return p
@@ -148,7 +141,7 @@ func (p *pool) work(w *worker) {
 	for p.rest(w) {
 		j, ok := p.first(w)
 		for ok {
-			j, ok = p.next(w, j.endpoint, p.run(j))
+			j, ok = p.next(w, p.run(j))
 		}
 	}
 	ended = true
@@ -177,7 +170,6 @@ func (p *pool) first(w *worker) (job, bool) {
 	}
 	defer p.mu.Unlock()
 	w.helper = false
-	p.queue.promised--
 	j, ok := p.queue.take(p.clock())
 	if !ok {
 		p.running--
@@ -194,7 +186,7 @@ func (p *pool) read(w *worker) (job, bool) {
 		j := p.stamp(msg)
 		p.mu.Lock()
 		crowded := len(p.in)
-		if p.running < p.limit.now && (crowded == 0 || crowded < crowd && j.endpoint.short()) {
+		if p.running < p.limit && crowded < crowd {
 			p.running++
 			p.begin(w, j)
 			p.mu.Unlock()
@@ -213,49 +205,17 @@ func (p *pool) sort(j job, crowded int) (refused []job) {
 	if crowded > backlog && line(&j) < urgent {
 		return []job{j}
 	}
-	p.adapt(j.arrival)
-	p.help()
-	if p.running < p.limit.now {
-		p.queue.push(j)
-		p.help()
-		return nil
-	}
-	p.waited = j.arrival
-	p.queue.most = p.places - p.limit.now
 	refused = p.queue.offer(j, j.arrival)
-	p.keepWatch()
-	return refused
-}
-
-// adapt lets more or fewer handlers run if it is time for that. The lock is held.
-func (p *pool) adapt(now time.Duration) {
-	p.limit.look(now, p.queue.handler)
-	p.queue.hands = p.limit.hands()
-}
-
-// help employs workers for what waits, up to the limit. The lock is held.
-func (p *pool) help() {
-	for n := p.queue.length - p.queue.promised; n > 0 && p.running < p.limit.now; n-- {
+	if p.running < p.limit && p.queue.length > 0 {
 		p.running++
-		p.queue.promised++
 		p.employ(func(w *worker) { w.helper = true })
 	}
-}
-
-// keepWatch sets the timer. The lock is held.
-func (p *pool) keepWatch() {
-	if !p.watching && !p.closed {
-		p.watching = true
-		p.watch.Reset(watchEvery)
-	}
+	return refused
 }
 
 // begin decides who reads while w runs j. The lock is held.
 func (p *pool) begin(w *worker, j job) {
 	w.running = true
-	if busy := p.running >= p.limit.least && p.waited > 0 && j.arrival-p.waited < calm; busy != p.busy.Load() {
-		p.busy.Store(busy)
-	}
 	if !w.reader {
 		return
 	}
@@ -267,31 +227,28 @@ func (p *pool) begin(w *worker, j job) {
 	w.onTheWay = j.endpoint
 	p.onTheWay++
 	p.runs++
-	if p.onTheWay == p.readers { // nobody reads
-		p.keepWatch()
+	if p.onTheWay == p.readers && !p.watching { // nobody reads
+		p.watching = true
+		p.watch.Reset(watchEvery)
 	}
 }
 
-// next returns the job that w runs after it has run one of e's; false when none waits, or
-// fewer shall run than do.
-func (p *pool) next(w *worker, e *endpoint, t timing) (job, bool) {
+// next returns the job that w runs after it has run one; false when none waits.
+func (p *pool) next(w *worker, took time.Duration) (job, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.running = false
-	p.adapt(t.ended)
-	p.queue.served(t.took, t.ended)
-	p.limit.served(e, t, p.running)
+	p.queue.served(took)
 	if w.onTheWay != nil {
 		w.onTheWay = nil
 		p.onTheWay--
 	}
-	if p.queue.length == 0 || p.running > p.limit.now {
+	if p.queue.length == 0 {
 		p.running--
 		return job{}, false
 	}
-	j, _ := p.queue.take(t.ended)
+	j, _ := p.queue.take(p.clock())
 	p.begin(w, j)
-	p.help()
 	return j, true
 }
 
@@ -305,21 +262,13 @@ func (p *pool) turnAway(refused []job) {
 	}
 }
 
-// patrol lets more handlers run when those that do have come to a stop, and appoints other
-// readers when the present ones have all been in the same handlers since the last look.
+// patrol appoints other readers when the present ones have all been in the same
+// handlers since the last look.
 func (p *pool) patrol() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watching = false
-	if p.closed {
-		return
-	}
-	if p.queue.length > 0 {
-		p.adapt(p.clock())
-		p.help()
-		p.keepWatch()
-	}
-	if p.onTheWay < p.readers {
+	if p.onTheWay < p.readers || p.closed {
 		return
 	}
 	if p.runs == p.seen {
@@ -333,7 +282,8 @@ func (p *pool) patrol() {
 		return
 	}
 	p.seen = p.runs
-	p.keepWatch()
+	p.watching = true
+	p.watch.Reset(watchEvery)
 }
 
 // lost repairs the counts after a handler has ended w's goroutine.

@@ -15,10 +15,7 @@ import (
 //
 // There, who has waited too long is dropped when his turn comes. Here a request is refused
 // when it arrives, if the requests before it will take too long at the pace at which the
-// queue moves: its caller learns it at once. From a queue that is kept short and moves the
-// one that has waited longest is refused instead, and the new one stands at its end: when the
-// processors are contended requests come in heaps, and of a heap the first have waited
-// longest before anybody saw them (adaptive LIFO in the first of these).
+// queue moves: its caller learns it at once, and what is in the queue is served.
 const (
 	// standing is how long a queue may not be empty before it is kept short.
 	standing = 100 * time.Millisecond
@@ -49,10 +46,7 @@ type queue struct {
 	lines  [lines][]job
 	length int
 
-	promised int // goroutines are on their way for so many of the requests: these do not wait
-
 	handler time.Duration // what a handler takes, on average
-	ended   time.Duration // when one ended last
 	filled  time.Duration // since when it has not been empty
 	moved   time.Duration // when a request left it last; 0 if it has been empty since
 
@@ -69,37 +63,27 @@ func line(j *job) int { return min(int(j.endpoint.info.Priority), lines-1) }
 // a lower priority that give way to it.
 func (q *queue) offer(j job, now time.Duration) (refused []job) {
 	refused = q.hopeless(now)
-	if q.length <= q.promised {
+	if q.length == 0 {
 		q.filled, q.moved = now, 0
 	}
 	mine := line(&j)
-	if mine < urgent && q.ahead(mine)-q.promised >= q.room(mine, now) {
-		if !q.stands(now) {
-			return append(refused, j)
+	if mine < urgent && q.ahead(mine) >= q.room(mine, now) {
+		if q.stands(now) {
+			q.shortUntil = now + calm
 		}
-		q.shortUntil = now + calm
-		if len(q.lines[mine]) == 0 || now-q.ended > longest {
-			return append(refused, j)
-		}
-		refused = append(refused, q.shift(mine))
+		return append(refused, j)
 	}
-	if q.length-q.promised >= q.most {
+	if q.length >= q.most {
 		other, ok := q.lowest(mine)
 		if !ok {
 			return append(refused, j)
 		}
 		refused = append(refused, other)
 	}
-	q.push(j)
-	return refused
-}
-
-// push takes a request in, whatever that means for others.
-func (q *queue) push(j job) {
 	j.queued = true
-	mine := line(&j)
 	q.lines[mine] = append(q.lines[mine], j)
 	q.length++
+	return refused
 }
 
 // ahead is how many requests are served before one that comes now.
@@ -113,9 +97,6 @@ func (q *queue) ahead(mine int) int {
 
 // room is how many requests may stand before one that is accepted.
 func (q *queue) room(mine int, now time.Duration) int {
-	if q.handler == 0 { // none has ended: nothing is known
-		return q.most
-	}
 	wait := max(burst, q.handler)
 	if q.stands(now) {
 		wait = min(max(q.handler/2, shortest), longest)
@@ -132,18 +113,13 @@ func (q *queue) stands(now time.Duration) bool {
 }
 
 // pace is the time between two requests that leave: so many hands take one each in the
-// time of a handler. When none has left for long, handlers take longer than they did; for
-// a moment that says nothing, because a busy machine stands still now and then.
+// time of a handler. As long as nothing leaves, handlers take longer than they did.
 func (q *queue) pace(now time.Duration) time.Duration {
 	since := q.moved
 	if since == 0 {
 		since = q.filled
 	}
-	takes := q.handler
-	if still := now - since; still > longest {
-		takes = max(takes, still)
-	}
-	return max(takes/time.Duration(q.hands), 1)
+	return max(max(q.handler, now-since)/time.Duration(q.hands), 1)
 }
 
 // lowest takes out the newest request of the lowest line below mine.
@@ -216,10 +192,9 @@ const (
 	latest  = 2 * time.Second
 )
 
-// served notes what a handler took that has ended now.
-func (q *queue) served(took, now time.Duration) {
+// served notes what a handler took.
+func (q *queue) served(took time.Duration) {
 	const weight = 32
-	q.ended = now
 	if q.handler == 0 {
 		q.handler = took
 	}

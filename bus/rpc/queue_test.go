@@ -42,7 +42,7 @@ func (s *shop) begin(j job) {
 	p := j.endpoint.info.Priority
 	s.waits[p] = append(s.waits[p], s.now-j.arrival)
 	took := s.takes()
-	s.queue.served(took, s.now+took)
+	s.queue.served(took)
 	heap.Push(&s.busy, s.now+took)
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -44,39 +43,20 @@ func (s *Server) refuse(j job, after time.Duration) {
 }
 
 // serve runs one request from its header to its reply and returns what the handler took.
-func (s *Server) serve(j job) (t timing) {
-	began := j.arrival
+func (s *Server) serve(j job) time.Duration {
+	var waited time.Duration
 	if j.queued {
-		began = s.clock()
+		waited = s.clock() - j.arrival
 	}
+	body, err := s.execute(j, waited)
 	var refusal *contract.Error
-	var body []byte
-	var err error
-	if s.pool.busy.Load() && j.endpoint.sampleNow(began) {
-		body, err = s.sampled(j, began-j.arrival, &t)
-	} else {
-		body, err = s.execute(j, began-j.arrival)
-	}
 	if err != nil {
 		refusal = contract.AsError(err)
 	}
 	s.answer(j, body, refusal)
-	t.ended = s.clock()
-	t.took = t.ended - began
-	j.endpoint.observe(t.took, t.ended-j.arrival, refusal)
-	return t
-}
-
-// sampled is execute for a handler of which is measured what it computes. For that it has a
-// thread to itself.
-func (s *Server) sampled(j job, waited time.Duration, t *timing) ([]byte, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	used, delayed, ok := threadTime()
-	body, err := s.execute(j, waited)
-	usedNow, delayedNow, _ := threadTime()
-	t.sampled, t.computed, t.delayed = ok, usedNow-used, delayedNow-delayed
-	return body, err
+	total := s.clock() - j.arrival
+	j.endpoint.observe(total-waited, total, refusal)
+	return total - waited
 }
 
 func (s *Server) execute(j job, waited time.Duration) ([]byte, error) {

@@ -50,7 +50,9 @@ type serverConfig struct {
 // ServerOption changes a default of a server.
 type ServerOption func(*serverConfig) error
 
-// WithConcurrency bounds how many requests run at the same time.
+// WithConcurrency bounds how many requests run at the same time. Handlers that wait for
+// others may be many; where they compute, as many as there are processors are enough: with
+// more of them everything is late.
 func WithConcurrency(n int) ServerOption {
 	return func(c *serverConfig) error {
 		if n < 1 {

@@ -31,12 +31,13 @@ type busyServer struct {
 }
 
 // busyServers lists servers that wait for something else, as most do, for a short and for a
-// long time, and one that computes, with as many hands as a server has by default.
+// long time, and one that computes, with as many hands as there are processors: with more
+// of them everything is late, refusals too.
 func busyServers() []busyServer {
 	return []busyServer{
 		{"overload, 10ms", 4, 4, pausing(10 * time.Millisecond)},
 		{"overload, 100ms", 16, 16, pausing(100 * time.Millisecond)},
-		{"overload, 10ms of computing", rpc.DefaultConcurrency, runtime.GOMAXPROCS(0), computing(10 * time.Millisecond)},
+		{"overload, 10ms of computing", runtime.GOMAXPROCS(0), runtime.GOMAXPROCS(0), computing(10 * time.Millisecond)},
 	}
 }
 
